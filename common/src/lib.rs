@@ -1,0 +1,1 @@
+//! Being a service: site file, start and stop, journal, events, admin socket, sandbox.

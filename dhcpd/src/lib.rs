@@ -1,0 +1,1 @@
+//! DHCP for nodes that boot from the network.

@@ -1,0 +1,1 @@
+//! Boot scripts, Ignition and files over HTTP.

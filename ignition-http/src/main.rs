@@ -1,0 +1,3 @@
+//! Hands over to `faros_common::daemon`.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! TFTP server for boot loaders.
