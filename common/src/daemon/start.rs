@@ -1,0 +1,214 @@
+//! The privileged part of a start: directories and sockets.
+
+use std::fs;
+use std::io;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+use super::StartError;
+use super::options::Options;
+use crate::sandbox::Account;
+
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 1024;
+
+/// What [`super::Service::bind`] works with.
+#[derive(Debug)]
+pub struct Start {
+    state_dir: PathBuf,
+    run_dir: PathBuf,
+    account: Option<Account>,
+    handed_udp: Vec<UdpSocket>,
+    handed_tcp: Vec<TcpListener>,
+}
+
+impl Start {
+    /// Makes the directories and takes over the sockets that systemd hands over.
+    pub(super) fn new(options: &Options) -> Result<Self, StartError> {
+        let account = (rustix::process::geteuid().is_root() && options.sandbox).then(Account::of_daemons);
+        directory(&options.run_dir, 0o755, account.as_ref())?;
+        directory(&options.state_dir, 0o700, account.as_ref())?;
+        let mut start = Self {
+            state_dir: options.state_dir.clone(),
+            run_dir: options.run_dir.clone(),
+            account,
+            handed_udp: Vec::new(),
+            handed_tcp: Vec::new(),
+        };
+        let mut handed = listenfd::ListenFd::from_env();
+        for index in 0..handed.len() {
+            if let Ok(Some(socket)) = handed.take_udp_socket(index) {
+                start.handed_udp.push(socket);
+            } else if let Ok(Some(listener)) = handed.take_tcp_listener(index) {
+                start.handed_tcp.push(listener);
+            }
+        }
+        Ok(start)
+    }
+
+    /// The daemon's own directory for state, mode 0700.
+    pub fn state_dir(&self) -> &Path {
+        &self.state_dir
+    }
+
+    /// The directory of all admin sockets.
+    pub fn run_dir(&self) -> &Path {
+        &self.run_dir
+    }
+
+    /// The user that the daemon becomes, where it is root now.
+    pub fn account(&self) -> Option<&Account> {
+        self.account.as_ref()
+    }
+
+    /// A UDP socket on `address`: one that systemd handed over, or a new one. The address need not exist
+    /// yet (`IP_FREEBIND`).
+    ///
+    /// # Errors
+    /// The port is taken or needs privilege; the text says which and what to do.
+    pub fn udp(&mut self, address: SocketAddr) -> Result<UdpSocket, StartError> {
+        let matches = |socket: &UdpSocket| socket.local_addr().is_ok_and(|local| serves(local, address));
+        let socket = match self.handed_udp.iter().position(matches) {
+            Some(index) => self.handed_udp.swap_remove(index),
+            None => new_socket(address, Type::DGRAM, Protocol::UDP)
+                .map_err(|error| explain("udp", address, &error))?
+                .into(),
+        };
+        socket.set_nonblocking(true).map_err(|error| explain("udp", address, &error))?;
+        Ok(socket)
+    }
+
+    /// A listening TCP socket on `address`, as [`Start::udp`].
+    ///
+    /// # Errors
+    /// As [`Start::udp`].
+    pub fn tcp(&mut self, address: SocketAddr) -> Result<TcpListener, StartError> {
+        let matches = |socket: &TcpListener| socket.local_addr().is_ok_and(|local| serves(local, address));
+        let listener = match self.handed_tcp.iter().position(matches) {
+            Some(index) => self.handed_tcp.swap_remove(index),
+            None => {
+                let socket = new_socket(address, Type::STREAM, Protocol::TCP);
+                let listening = socket.and_then(|socket| socket.listen(BACKLOG).map(|()| socket));
+                listening.map_err(|error| explain("tcp", address, &error))?.into()
+            }
+        };
+        listener.set_nonblocking(true).map_err(|error| explain("tcp", address, &error))?;
+        Ok(listener)
+    }
+}
+
+/// Whether a socket bound to `local` serves `wanted`: the same port, and the same address or all of them.
+fn serves(local: SocketAddr, wanted: SocketAddr) -> bool {
+    local.port() == wanted.port() && (local.ip() == wanted.ip() || local.ip().is_unspecified())
+}
+
+fn new_socket(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), kind.nonblocking().cloexec(), Some(protocol))?;
+    if kind == Type::STREAM {
+        // A restarted daemon must not wait for connections of its predecessor. For UDP the same option
+        // would let a second daemon steal the port.
+        socket.set_reuse_address(true)?;
+    }
+    match address {
+        SocketAddr::V4(_) => socket.set_freebind_v4(true)?,
+        SocketAddr::V6(_) => {
+            socket.set_only_v6(true)?;
+            socket.set_freebind_v6(true)?;
+        }
+    }
+    socket.bind(&SockAddr::from(address))?;
+    Ok(socket)
+}
+
+fn explain(transport: &str, address: SocketAddr, error: &io::Error) -> StartError {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => StartError::System(format!(
+            "{transport} port {} is already in use on {}: find its owner with `ss -lnp 'sport = :{}'` and stop it",
+            address.port(),
+            address.ip(),
+            address.port()
+        )),
+        io::ErrorKind::PermissionDenied => StartError::Privilege(format!(
+            "may not listen on {transport} {address}: start as root, or with CAP_NET_BIND_SERVICE"
+        )),
+        _ => StartError::System(format!("cannot listen on {transport} {address}: {error}")),
+    }
+}
+
+/// Makes `path` with `mode` and gives it, and the files in it, to `account`.
+fn directory(path: &Path, mode: u32, account: Option<&Account>) -> Result<(), StartError> {
+    let refused = |error: io::Error| {
+        let text = format!("cannot use the directory {}: {error}", path.display());
+        match error.kind() {
+            io::ErrorKind::PermissionDenied => StartError::Privilege(format!(
+                "{text}; start as root, or name directories of your own with --state-dir and --run-dir"
+            )),
+            _ => StartError::System(text),
+        }
+    };
+    if !path.is_dir() {
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).map_err(refused)?;
+        }
+        match fs::DirBuilder::new().mode(mode).create(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            other => other.map_err(refused)?,
+        }
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(refused)?;
+    }
+    if let Some(Account { uid, gid, .. }) = account {
+        let own = |path: &Path| std::os::unix::fs::lchown(path, Some(*uid), Some(*gid));
+        own(path).map_err(refused)?;
+        // A run directory holds other daemons' sockets too, which are theirs; state is this daemon's alone.
+        if mode == 0o700 {
+            for entry in fs::read_dir(path).map_err(refused)? {
+                own(&entry.map_err(refused)?.path()).map_err(refused)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn start_in(directory: &Path) -> Start {
+        let options = Options {
+            site: PathBuf::new(),
+            state_dir: directory.join("state"),
+            run_dir: directory.join("run"),
+            log: super::super::options::LogFormat::Text,
+            check: false,
+            sandbox: false,
+        };
+        Start::new(&options).unwrap()
+    }
+
+    #[test]
+    fn a_taken_port_is_named_with_what_to_do() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut start = start_in(directory.path());
+        let taken = start.udp("127.0.0.1:0".parse().unwrap()).unwrap().local_addr().unwrap();
+        let first = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let error = start.udp(first.local_addr().unwrap()).unwrap_err();
+        assert!(matches!(&error, StartError::System(text) if text.contains("already in use")), "{error}");
+        assert_ne!(taken.port(), 0);
+    }
+
+    #[test]
+    fn an_address_that_does_not_exist_yet_can_be_served() {
+        let directory = tempfile::tempdir().unwrap();
+        start_in(directory.path()).tcp("192.0.2.77:0".parse().unwrap()).unwrap();
+    }
+
+    #[test]
+    fn state_is_private() {
+        let directory = tempfile::tempdir().unwrap();
+        let start = start_in(directory.path());
+        assert_eq!(start.state_dir().metadata().unwrap().permissions().mode() & 0o777, 0o700);
+    }
+}

@@ -1,0 +1,4 @@
+//! A simulated disk.
+/// A simulated disk.
+#[derive(Debug, Clone)]
+pub struct SimDisk {}
