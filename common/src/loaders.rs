@@ -201,8 +201,11 @@ pub fn named(name: &str) -> Option<&'static Loader> {
 /// The folders outside a boot root that loaders are read from: what a sandbox has to leave readable.
 /// A link in one of them may lead into another. Folders that do not exist are listed too.
 pub fn folders() -> Vec<&'static Path> {
-    let mut folders: Vec<&Path> =
-        LOADERS.iter().flat_map(|loader| loader.places).filter_map(|place| Path::new(place).parent()).collect();
+    let mut folders: Vec<&Path> = LOADERS
+        .iter()
+        .flat_map(|loader| loader.places)
+        .filter_map(|place| Path::new(place).parent())
+        .collect();
     folders.sort_unstable();
     folders.dedup();
     folders

@@ -3,28 +3,33 @@
 //! Text is read by [`load`] or [`parse`] into a [`Site`], whose types cannot be wrong: addresses lie in
 //! their subnets, names are unique, defaults are filled in. All mistakes are found in one run, each as a
 //! [`Diagnostic`] with its place in the file.
+//!
+//! ```text
+//! text ── read ──► raw tables ── check ──► findings
+//!                      │                       │ no error
+//!                      └──────── build ────────┴──► Site ── derive ──► names, pools, reservations, …
+//! ```
+//!
+//! Each table is defined once, in `raw`: reading it, the keys that are refused, the JSON Schema ([`schema`])
+//! and the reference page ([`reference`]) all follow from that definition.
 
+mod build;
+mod check;
+mod derive;
 mod diagnostic;
+mod document;
+mod load;
 mod mac;
 mod model;
+mod raw;
+mod read;
+mod secret;
+mod value;
 
+pub use derive::{Owner, Reservation, ReverseZone, SiteName, Side, SiteRole};
 pub use diagnostic::{Diagnostic, Place, Report, Severity};
-pub use mac::Mac;
+pub use document::{reference, schema};
+pub use load::{FILE_MAX, Loaded, load, parse};
+pub use mac::{Mac, MacError};
 pub use model::*;
-
-/// A site file that was read: the site, and warnings about it.
-#[derive(Clone, Debug)]
-pub struct Loaded {
-    /// The site.
-    pub site: Site,
-    /// Warnings only.
-    pub report: Report,
-}
-
-/// Reads the site file at `path`.
-///
-/// # Errors
-/// Everything that is wrong with it.
-pub fn load(path: &std::path::Path) -> Result<Loaded, Report> {
-    Err(Report::new(path))
-}
+pub use secret::{Secret, SecretError};

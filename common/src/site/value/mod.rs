@@ -10,7 +10,6 @@ mod record;
 mod secret;
 mod upstream;
 
-pub(crate) use choice::choices;
 pub(crate) use name::{Domain, Interface, Label, RecordName, Text, Uuid};
 pub(crate) use network::{Endpoint, Endpoint4, Listen, Prefix};
 pub(crate) use number::{Bounded, Bytes, Port};

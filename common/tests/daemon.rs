@@ -1,0 +1,250 @@
+//! The contract of every daemon, shown on the smallest one (`examples/echo.rs`).
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::UdpSocket;
+use std::os::fd::AsRawFd;
+use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Mutex;
+use std::time::Duration;
+
+const SITE: &str = "version = 1\n[cluster]\nname = \"edge\"\ndomain = \"example.com\"\n[lan]\ninterface = \"lo\"\naddress = \"127.0.77.1/24\"\n";
+
+/// All tests listen on the same port.
+static PORT: Mutex<()> = Mutex::new(());
+
+fn executable() -> PathBuf {
+    let mut path = std::env::current_exe().unwrap();
+    path.pop();
+    path.pop();
+    path.join("examples/echo")
+}
+
+struct Echo {
+    child: Child,
+    directory: tempfile::TempDir,
+    _port: std::sync::MutexGuard<'static, ()>,
+}
+
+impl Echo {
+    fn start(prepare: impl FnOnce(&mut Command)) -> Self {
+        let port = PORT.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let directory = tempfile::tempdir().unwrap();
+        fs::set_permissions(directory.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        fs::write(directory.path().join("site.toml"), SITE).unwrap();
+        let mut command = Command::new(executable());
+        command.args(arguments(directory.path())).stderr(Stdio::piped());
+        prepare(&mut command);
+        let child = command.spawn().unwrap();
+        let mut echo = Self { child, directory, _port: port };
+        for _ in 0..200 {
+            if echo.socket().exists() && UnixStream::connect(echo.socket()).is_ok() {
+                return echo;
+            }
+            assert!(echo.child.try_wait().unwrap().is_none(), "ended early: {}", echo.stderr());
+            std::thread::sleep(Duration::from_millis(25));
+        }
+        panic!("not ready");
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.directory.path().join("run/echo.sock")
+    }
+
+    fn request(&self, head: &str) -> String {
+        let mut stream = UnixStream::connect(self.socket()).unwrap();
+        write!(stream, "{head} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    fn status(&self) -> serde_json::Value {
+        let answer = self.request("GET /status");
+        serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
+    }
+
+    fn echo(&self, text: &[u8]) -> Option<Vec<u8>> {
+        let socket = UdpSocket::bind("127.0.77.9:0").unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+        socket.send_to(text, "127.0.77.1:7007").unwrap();
+        let mut buffer = [0; 100];
+        let length = socket.recv(&mut buffer).ok()?;
+        Some(buffer[..length].to_vec())
+    }
+
+    fn signal(&self, name: &str) {
+        assert!(Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap().success());
+    }
+
+    fn end(mut self) -> ExitStatus {
+        self.signal("TERM");
+        self.child.wait().unwrap()
+    }
+
+    fn stderr(&mut self) -> String {
+        let mut text = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut text).unwrap();
+        text
+    }
+}
+
+impl Drop for Echo {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn arguments(directory: &Path) -> Vec<String> {
+    let below = |name: &str| directory.join(name).display().to_string();
+    ["--site", &below("site.toml"), "--state-dir", &below("state"), "--run-dir", &below("run")].map(String::from).into()
+}
+
+fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    for _ in 0..200 {
+        if holds() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(25));
+    }
+    panic!("never: {what}");
+}
+
+#[test]
+fn it_serves_and_ends_cleanly() {
+    let echo = Echo::start(|_| ());
+    assert_eq!(echo.echo(b"hello"), Some(b"hello".to_vec()));
+    let status = echo.status();
+    assert_eq!(status["daemon"], "echo");
+    assert_eq!(status["service"]["zone"], "edge.example.com");
+    assert!(echo.request("GET /events").contains("\"event\":\"echoed\""));
+    assert!(echo.request("GET /metrics").contains("faros_echo_panics_total 0"));
+    assert!(echo.request("GET /nothing").starts_with("HTTP/1.1 404"));
+    let socket = echo.socket();
+    assert_eq!(echo.end().code(), Some(0));
+    assert!(!socket.exists());
+}
+
+#[test]
+fn a_broken_file_is_refused_at_start_and_on_reload() {
+    let mut echo = Echo::start(|_| ());
+    let site = echo.directory.path().join("site.toml");
+    fs::write(&site, SITE.replace("interface", "interfaze")).unwrap();
+    echo.signal("HUP");
+    eventually("the reload is refused", || echo.status()["last_reload"]["state"] == "refused");
+    let reason = echo.status()["last_reload"]["reason"].to_string();
+    assert!(reason.contains("site.toml:6:1") && reason.contains("interfaze"), "{reason}");
+    assert!(echo.request("GET /events").contains("reload_refused"));
+    assert_eq!(echo.echo(b"still here"), Some(b"still here".to_vec()));
+    assert!(echo.request("POST /reload").starts_with("HTTP/1.1 409"));
+
+    fs::write(&site, SITE.replace("example.com", "example.net")).unwrap();
+    assert!(echo.request("POST /reload").starts_with("HTTP/1.1 200"));
+    assert_eq!(echo.status()["service"]["zone"], "edge.example.net");
+
+    fs::write(&site, "version = 1\n[cluster").unwrap();
+    let check = |further: &[&str]| {
+        Command::new(executable()).args(arguments(echo.directory.path())).args(further).output().unwrap()
+    };
+    assert_eq!(check(&["--check"]).status.code(), Some(78));
+    fs::write(&site, SITE).unwrap();
+    assert_eq!(check(&["--check"]).status.code(), Some(0));
+    assert_eq!(check(&["--nonsense"]).status.code(), Some(64));
+    let second = check(&[]);
+    assert_eq!(second.status.code(), Some(71));
+    assert!(String::from_utf8_lossy(&second.stderr).contains("already in use"));
+    assert!(echo.child.try_wait().unwrap().is_none());
+}
+
+#[test]
+fn a_panic_costs_one_request() {
+    let echo = Echo::start(|_| ());
+    assert_eq!(echo.echo(b"panic"), None);
+    assert_eq!(echo.echo(b"fine"), Some(b"fine".to_vec()));
+    assert!(echo.request("GET /panic").starts_with("HTTP/1.1 500"));
+    assert_eq!(echo.status()["panics"], 2);
+}
+
+#[test]
+fn a_follower_sees_what_happens_after_a_given_event() {
+    let echo = Echo::start(|_| ());
+    let mut stream = UnixStream::connect(echo.socket()).unwrap();
+    write!(stream, "GET /events?follow=1 HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
+    let started = lines.find(|line| line.contains("\"started\"")).unwrap();
+    let seq = serde_json::from_str::<serde_json::Value>(&started).unwrap()["seq"].as_u64().unwrap();
+    echo.echo(b"x").unwrap();
+    assert!(lines.any(|line| line.contains("\"echoed\"")));
+    let resumed = echo.request(&format!("GET /events?since={seq}"));
+    assert!(resumed.contains("echoed") && !resumed.contains("started"));
+}
+
+#[test]
+fn privilege_is_given_up() {
+    let echo = Echo::start(|_| ());
+    let pid = echo.child.id();
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let field = |name: &str| {
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+        line.split_once(':').unwrap().1.trim().to_owned()
+    };
+    assert_eq!(field("CapEff"), "0000000000000000");
+    assert_eq!(field("CapPrm"), "0000000000000000");
+    assert_eq!(field("NoNewPrivs"), "1");
+    assert_eq!(field("Seccomp"), "2");
+    assert!(!field("Uid").split_whitespace().any(|id| id == "0"));
+    assert_eq!(field("Groups"), "");
+    let report = echo.status();
+    assert_eq!(report["service"]["may_read_root"], false);
+    assert_eq!(report["confinement"]["seccomp"], true);
+}
+
+#[test]
+fn the_service_manager_hears_that_it_is_ready_and_alive() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::set_permissions(directory.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    let path = directory.path().join("notify");
+    let notify = UnixDatagram::bind(&path).unwrap();
+    fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    notify.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    let echo = Echo::start(|command| {
+        // Unconfined: the socket lies outside of the directories that the daemon may write to.
+        command.arg("--no-sandbox").env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "300000");
+    });
+    let mut heard = String::new();
+    let mut buffer = [0; 512];
+    while !(heard.contains("READY=1") && heard.contains("WATCHDOG=1")) {
+        let length = notify.recv(&mut buffer).expect("READY and WATCHDOG");
+        heard += &String::from_utf8_lossy(&buffer[..length]);
+        heard.push('\n');
+    }
+    echo.signal("HUP");
+    while !heard.contains("RELOADING=1") {
+        let length = notify.recv(&mut buffer).expect("RELOADING");
+        heard += &String::from_utf8_lossy(&buffer[..length]);
+    }
+    assert_eq!(echo.end().code(), Some(0));
+}
+
+#[test]
+fn a_socket_that_is_handed_over_is_used() {
+    let socket = {
+        let _port = PORT.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        UdpSocket::bind("127.0.77.1:7007").unwrap()
+    };
+    let fd = socket.as_raw_fd();
+    let echo = Echo::start(|command| {
+        // The shell moves the socket to descriptor 3 and keeps its pid for the daemon.
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("exec 3<&{fd}; export LISTEN_PID=$$ LISTEN_FDS=1; exec \"$0\" \"$@\"")]);
+        shell.arg(command.get_program()).args(command.get_args());
+        shell.stderr(Stdio::piped());
+        *command = shell;
+        let flags = rustix::io::fcntl_getfd(&socket).unwrap();
+        rustix::io::fcntl_setfd(&socket, flags - rustix::io::FdFlags::CLOEXEC).unwrap();
+    });
+    assert_eq!(echo.echo(b"handed over"), Some(b"handed over".to_vec()));
+}

@@ -1,0 +1,313 @@
+//! Options of a read request and what is agreed on (RFC 2347, 2348, 2349, 7440).
+//!
+//! An option that is unknown, malformed or out of range is left out of the answer, which means to the
+//! client that it was not asked for (RFC 2347). Of a repeated option the first counts.
+
+use std::time::Duration;
+
+use super::packet::{DATA_HEADER_BYTES, Opcode};
+use super::request::{Mode, split_text};
+
+/// The size of a block unless another is agreed on (RFC 1350 section 2), in octets.
+pub const BLKSIZE_DEFAULT: u16 = 512;
+/// The smallest block size (RFC 2348); a smaller request is not acknowledged.
+pub const BLKSIZE_MIN: u16 = 8;
+/// The largest block size (RFC 2348); a larger request is acknowledged with at most this.
+pub const BLKSIZE_MAX: u16 = 65464;
+/// The largest window. RFC 7440 allows 65535; clients that ask for more get this, because no receiver of
+/// ours is known to hold more in its socket buffer, and one segmented send carries no more.
+pub const WINDOWSIZE_MAX: u16 = 64;
+/// How many options of one request are looked at; those beyond are treated as unknown.
+pub const OPTIONS_MAX: usize = 32;
+
+/// The longest header of IPv4 (without options) and UDP, in octets.
+const HEADERS_V4: usize = 20 + 8;
+/// The same of IPv6.
+const HEADERS_V6: usize = 40 + 8;
+
+/// What a client asks for; values that no server could agree to are already gone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Requested {
+    /// `blksize`: octets per block, at least [`BLKSIZE_MIN`].
+    pub blksize: Option<u64>,
+    /// `tsize`: 0 in a read request, for the file's size.
+    pub tsize: Option<u64>,
+    /// `timeout`: seconds before a retransmission, 1 to 255.
+    pub timeout: Option<u8>,
+    /// `windowsize`: blocks per acknowledgement, at least 1.
+    pub windowsize: Option<u64>,
+    /// `rollover`: the number that follows block 65535, 0 or 1. Not from an RFC: some clients and servers
+    /// use it to agree on what the RFCs leave open.
+    pub rollover: Option<Rollover>,
+    /// Known options in the order of the request, spelt as the client spells them.
+    order: Vec<(Known, Vec<u8>)>,
+}
+
+/// What follows block number 65535.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rollover {
+    /// 0, as nearly every client expects.
+    #[default]
+    Zero,
+    /// 1, on request.
+    One,
+}
+
+/// The options that are understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Known {
+    Blksize,
+    Tsize,
+    Timeout,
+    Windowsize,
+    Rollover,
+}
+
+impl Known {
+    fn named(name: &[u8]) -> Option<Self> {
+        const NAMES: [(&[u8], Known); 5] = [
+            (b"blksize", Known::Blksize),
+            (b"tsize", Known::Tsize),
+            (b"timeout", Known::Timeout),
+            (b"windowsize", Known::Windowsize),
+            (b"rollover", Known::Rollover),
+        ];
+        NAMES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, option)| *option)
+    }
+}
+
+/// Reads the pairs of option and value that follow the mode. A pair without its end is not there.
+pub(super) fn parse(mut rest: &[u8]) -> Requested {
+    let mut requested = Requested::default();
+    for _ in 0..OPTIONS_MAX {
+        let Some((name, after)) = split_text(rest) else { break };
+        let Some((value, after)) = split_text(after) else { break };
+        rest = after;
+        let Some(option) = Known::named(name) else { continue };
+        if requested.order.iter().any(|(seen, _)| *seen == option) {
+            continue;
+        }
+        // Noted also when its value is refused: a repetition does not count either.
+        requested.order.push((option, name.to_vec()));
+        let Some(number) = decimal(value) else { continue };
+        match option {
+            Known::Blksize => requested.blksize = (number >= u64::from(BLKSIZE_MIN)).then_some(number),
+            Known::Tsize => requested.tsize = Some(number),
+            Known::Timeout => requested.timeout = u8::try_from(number).ok().filter(|&seconds| seconds > 0),
+            Known::Windowsize => requested.windowsize = (number > 0).then_some(number),
+            Known::Rollover => {
+                requested.rollover = match number {
+                    0 => Some(Rollover::Zero),
+                    1 => Some(Rollover::One),
+                    _ => None,
+                };
+            }
+        }
+    }
+    requested
+}
+
+/// A decimal number of digits alone that fits 64 bits.
+fn decimal(text: &[u8]) -> Option<u64> {
+    let digits = text.iter().all(u8::is_ascii_digit);
+    std::str::from_utf8(text).ok().filter(|_| digits)?.parse().ok()
+}
+
+/// The largest block whose packet crosses a link of `mtu` octets whole.
+pub fn blksize_of_mtu(mtu: usize, ipv6: bool) -> u16 {
+    let headers = if ipv6 { HEADERS_V6 } else { HEADERS_V4 };
+    let room = mtu.saturating_sub(headers + DATA_HEADER_BYTES);
+    u16::try_from(room).unwrap_or(u16::MAX).clamp(BLKSIZE_MIN, BLKSIZE_MAX)
+}
+
+/// What both ends will do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Agreement {
+    /// Octets per block.
+    pub blksize: u16,
+    /// Blocks per acknowledgement.
+    pub windowsize: u16,
+    /// The interval of retransmissions, where the client set it.
+    pub timeout: Option<Duration>,
+    /// What follows block number 65535.
+    pub rollover: Rollover,
+    /// The OACK packet to send first; `None`: nothing was agreed on, block 1 comes first.
+    pub option_ack: Option<Vec<u8>>,
+}
+
+/// Agrees on what `requested` says.
+///
+/// `size` is the file's, which only octet mode can tell before the transfer; `blksize_max` is what the way
+/// to the client carries unfragmented ([`blksize_of_mtu`]).
+pub fn agree(requested: &Requested, mode: Mode, size: u64, blksize_max: u16) -> Agreement {
+    let mut agreed = Agreement {
+        blksize: BLKSIZE_DEFAULT,
+        windowsize: 1,
+        timeout: None,
+        rollover: Rollover::default(),
+        option_ack: None,
+    };
+    let mut packet = (Opcode::OptionAck as u16).to_be_bytes().to_vec();
+    for (option, spelling) in &requested.order {
+        let value = match option {
+            Known::Blksize => requested.blksize.map(|wanted| {
+                agreed.blksize = clamp(wanted, blksize_max);
+                u64::from(agreed.blksize)
+            }),
+            Known::Tsize => requested.tsize.filter(|_| mode == Mode::Octet).map(|_| size),
+            Known::Timeout => requested.timeout.map(|seconds| {
+                agreed.timeout = Some(Duration::from_secs(seconds.into()));
+                u64::from(seconds)
+            }),
+            Known::Windowsize => requested.windowsize.map(|wanted| {
+                agreed.windowsize = clamp(wanted, WINDOWSIZE_MAX);
+                u64::from(agreed.windowsize)
+            }),
+            Known::Rollover => requested.rollover.map(|rollover| {
+                agreed.rollover = rollover;
+                u64::from(rollover == Rollover::One)
+            }),
+        };
+        if let Some(value) = value {
+            packet.extend_from_slice(spelling);
+            packet.push(0);
+            packet.extend_from_slice(value.to_string().as_bytes());
+            packet.push(0);
+        }
+    }
+    if packet.len() > 2 {
+        agreed.option_ack = Some(packet);
+    }
+    agreed
+}
+
+fn clamp(wanted: u64, most: u16) -> u16 {
+    u16::try_from(wanted).unwrap_or(most).min(most)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn agreed(options: &[u8]) -> Agreement {
+        agree(&parse(options), Mode::Octet, 4711, 1468)
+    }
+
+    fn ack(options: &[u8]) -> Option<String> {
+        agreed(options).option_ack.map(|packet| {
+            assert_eq!(packet[..2], [0, 6]);
+            String::from_utf8(packet[2..].to_vec()).unwrap().replace('\0', " ").trim_end().to_owned()
+        })
+    }
+
+    #[test]
+    fn without_options_rfc_1350_holds() {
+        let agreement = agreed(b"");
+        assert_eq!((agreement.blksize, agreement.windowsize, agreement.timeout), (512, 1, None));
+        assert_eq!(agreement.option_ack, None);
+    }
+
+    #[test]
+    fn t22_block_sizes_are_clamped_or_left_out() {
+        for (wanted, answer) in [
+            ("7", None),
+            ("0", None),
+            ("-1", None),
+            ("+9", None),
+            ("abc", None),
+            ("", None),
+            ("0x200", None),
+            ("99999999999999999999", None),
+            ("8", Some("blksize 8")),
+            ("512", Some("blksize 512")),
+            ("1432", Some("blksize 1432")),
+            ("01468", Some("blksize 1468")),
+            ("1469", Some("blksize 1468")),
+            ("65464", Some("blksize 1468")),
+            ("65465", Some("blksize 1468")),
+        ] {
+            assert_eq!(ack(format!("blksize\0{wanted}\0").as_bytes()).as_deref(), answer, "{wanted}");
+        }
+        let jumbo = agree(&parse(b"blksize\x0065535\0"), Mode::Octet, 0, blksize_of_mtu(65536, false));
+        assert_eq!(jumbo.blksize, BLKSIZE_MAX);
+    }
+
+    #[test]
+    fn t23_timeouts_are_one_to_255_seconds() {
+        for (wanted, answer) in [
+            ("0", None),
+            ("256", None),
+            ("1", Some("timeout 1")),
+            ("255", Some("timeout 255")),
+        ] {
+            assert_eq!(ack(format!("timeout\0{wanted}\0").as_bytes()).as_deref(), answer, "{wanted}");
+        }
+    }
+
+    #[test]
+    fn t24_tsize_is_the_real_size_in_octet_mode_only() {
+        assert_eq!(ack(b"tsize\x000\0").as_deref(), Some("tsize 4711"));
+        assert_eq!(agree(&parse(b"tsize\x000\0"), Mode::Netascii, 4711, 1468).option_ack, None);
+    }
+
+    #[test]
+    fn t25_windows_are_clamped_or_left_out() {
+        for (wanted, answer) in [
+            ("0", None),
+            ("1", Some("windowsize 1")),
+            ("4", Some("windowsize 4")),
+            ("64", Some("windowsize 64")),
+            ("65", Some("windowsize 64")),
+            ("65535", Some("windowsize 64")),
+            ("65536", Some("windowsize 64")),
+        ] {
+            assert_eq!(ack(format!("windowsize\0{wanted}\0").as_bytes()).as_deref(), answer, "{wanted}");
+        }
+    }
+
+    #[test]
+    fn t26_unknown_options_are_left_out() {
+        let mut options = b"tsize\x000\0".to_vec();
+        for index in 0..100 {
+            options.extend_from_slice(format!("unknown{index}\x001\0").as_bytes());
+        }
+        assert_eq!(ack(&options).as_deref(), Some("tsize 4711"));
+        assert_eq!(ack(b"multicast\0\0utimeout\x0010\0"), None);
+    }
+
+    #[test]
+    fn t27_the_first_of_a_repeated_option_wins() {
+        assert_eq!(ack(b"blksize\x00600\0BLKSIZE\x00700\0").as_deref(), Some("blksize 600"));
+        assert_eq!(ack(b"blksize\x00none\0blksize\x00700\0"), None);
+    }
+
+    #[test]
+    fn an_option_without_its_end_is_not_there() {
+        assert_eq!(ack(b"tsize\x000\0blksize\x001024").as_deref(), Some("tsize 4711"));
+        assert_eq!(ack(b"tsize\x000\0blksize").as_deref(), Some("tsize 4711"));
+    }
+
+    #[test]
+    fn the_answer_keeps_order_and_spelling() {
+        assert_eq!(
+            ack(b"WindowSize\x004\0TSIZE\x000\0blksize\x001468\0").as_deref(),
+            Some("WindowSize 4 TSIZE 4711 blksize 1468")
+        );
+    }
+
+    #[test]
+    fn a_block_fits_the_link() {
+        assert_eq!(blksize_of_mtu(1500, false), 1468);
+        assert_eq!(blksize_of_mtu(1500, true), 1448);
+        assert_eq!(blksize_of_mtu(9000, false), 8968);
+        assert_eq!(blksize_of_mtu(0, false), BLKSIZE_MIN);
+        assert_eq!(blksize_of_mtu(65536, false), BLKSIZE_MAX);
+    }
+
+    #[test]
+    fn rollover_is_zero_or_one() {
+        assert_eq!(ack(b"rollover\x001\0").as_deref(), Some("rollover 1"));
+        assert_eq!(ack(b"rollover\x002\0"), None);
+        assert_eq!(agreed(b"rollover\x001\0").rollover, Rollover::One);
+    }
+}
