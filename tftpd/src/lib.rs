@@ -1,1 +1,2 @@
 //! TFTP server for boot loaders.
+pub mod protocol;

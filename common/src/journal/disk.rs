@@ -11,6 +11,8 @@ use std::path::Path;
 pub trait Disk: Send + Sync + fmt::Debug {
     /// The directory, for messages.
     fn path(&self) -> &Path;
+    /// The whole content of a file, from a descriptor of its own. `NotFound` if there is none.
+    fn read(&self, name: &str) -> io::Result<Vec<u8>>;
     /// Opens an existing file for reading and writing. `NotFound` if there is none.
     fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>>;
     /// Creates a file, emptying one that exists.
@@ -27,6 +29,8 @@ pub trait Disk: Send + Sync + fmt::Debug {
     fn lock(&self, name: &str) -> io::Result<Box<dyn Any + Send>>;
     /// Free space and kind of the file system.
     fn space(&self) -> io::Result<Space>;
+    /// A number that peers cannot guess, new with every call.
+    fn salt(&self) -> u64;
 }
 
 /// An open file of a [`Disk`].

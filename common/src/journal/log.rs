@@ -1,40 +1,305 @@
-//! The journal itself.
+//! The journal of one thread: append, commit, and healing after the disk has failed.
 
+use std::any::Any;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Disk, JournalError, JournalOptions, Lsn, Recovered};
+use super::compaction::Compaction;
+use super::disk::{Disk, DiskFile};
+use super::error::is_full;
+use super::files::{Files, write_all};
+use super::format::{HEADER_BYTES, Header, Kind, NAME_BYTES_MAX, Record};
+use super::scan::Scan;
+use super::{JournalError, JournalOptions, Lsn, RealDisk, Recovered};
 
 /// An open journal, for one thread. [`GroupCommit`](super::GroupCommit) shares it among tasks.
+///
+/// After an error of [`commit`](Self::commit) what had been appended is kept: it becomes durable when a later
+/// call succeeds, in the order of its numbers, none left out. So a caller that applied the change to its state
+/// in memory stays in step with the disk; only the promise to the client has to wait or be given up.
+///
+/// | What failed | What the next `commit` does |
+/// |---|---|
+/// | write: `ENOSPC`, `EDQUOT`, `EROFS` | opens the file anew, checks it, cuts the unfinished batch off, writes again |
+/// | write: anything else; `fdatasync`; `fsync` of the directory | never touches that descriptor again: reads back what had been durable through a new one, checks every record, and puts it with the waiting records into a fresh file |
 #[derive(Debug)]
-pub struct Journal {}
+pub struct Journal {
+    pub(super) files: Files,
+    pub(super) options: JournalOptions,
+    pub(super) lock: Option<Box<dyn Any + Send>>,
+    pub(super) state: State,
+    pub(super) header: Header,
+    /// Where the next batch goes: everything before is durable.
+    pub(super) end: u64,
+    /// Up to here the file exists, with zeroes beyond `end`.
+    pub(super) allocated: u64,
+    /// Where the snapshot ends.
+    pub(super) sealed_end: u64,
+    pub(super) durable: Lsn,
+    /// Appended, not yet durable: numbers from `durable + 1` on.
+    pub(super) pending: Vec<Vec<u8>>,
+    pub(super) compaction: Option<Compaction>,
+    /// The marker is behind the generation in place.
+    pub(super) marker_stale: bool,
+}
+
+/// Whether the file can be written to.
+#[derive(Debug)]
+pub(super) enum State {
+    Sound(Box<dyn DiskFile>),
+    /// A write was refused for want of room: the same file will do, once there is some.
+    Reopen,
+    /// Nobody knows what of the file is on disk: a fresh one is due.
+    Rotate,
+}
 
 impl Journal {
     /// Opens the journal in a directory, or creates it on the first start.
+    ///
+    /// # Errors
+    /// See [`open_on`](Self::open_on).
     pub fn open(directory: &Path, options: JournalOptions) -> Result<(Self, Recovered), JournalError> {
-        let _ = (directory, options);
-        Err(JournalError::Closed)
+        let disk = RealDisk::new(directory)
+            .map_err(|source| JournalError::Directory { path: directory.to_owned(), source: Arc::new(source) })?;
+        Self::open_on(Arc::new(disk), options)
     }
+
     /// Opens the journal on any disk.
+    ///
+    /// On a disk that is full or read-only an existing journal opens all the same, [failed](Self::is_failed) until
+    /// a commit succeeds, so that what was promised can be honoured.
+    ///
+    /// # Errors
+    /// Everything that would make a wrong or empty state look right, see [`JournalError`]; and on the first start
+    /// a disk that cannot be written.
+    ///
+    /// # Panics
+    /// If the name in the options is not 1 to 16 bytes of `a-z`, `0-9` and `-`.
     pub fn open_on(disk: Arc<dyn Disk>, options: JournalOptions) -> Result<(Self, Recovered), JournalError> {
-        let _ = (disk, options);
-        Err(JournalError::Closed)
+        super::recovery::open(disk, options)
     }
-    /// Takes a record; durable after [`commit`](Self::commit).
-    pub fn append(&mut self, _record: &[u8]) -> Result<Lsn, JournalError> {
-        Err(JournalError::Closed)
+
+    /// Takes a record, to be made durable by [`commit`](Self::commit). Its number is returned.
+    ///
+    /// # Errors
+    /// [`RecordTooLong`](JournalError::RecordTooLong) and [`SnapshotFirst`](JournalError::SnapshotFirst); then
+    /// nothing was taken.
+    pub fn append(&mut self, record: &[u8]) -> Result<Lsn, JournalError> {
+        self.check(record.len())?;
+        Ok(self.push(record.to_vec()))
     }
-    /// Makes everything appended durable: one write, one `fdatasync`.
+
+    /// Makes everything appended durable, by one write and one `fdatasync`. The last durable number is returned.
+    ///
+    /// # Errors
+    /// Those of the disk. What was not durable stays appended: call again, about once a second.
     pub fn commit(&mut self) -> Result<Lsn, JournalError> {
-        Err(JournalError::Closed)
+        self.heal()?;
+        if !self.pending.is_empty() {
+            self.write_batch()?;
+        }
+        Ok(self.durable)
     }
-    /// Replaces everything by these records.
-    pub fn snapshot<R: AsRef<[u8]>>(&mut self, _records: impl IntoIterator<Item = R>) -> Result<(), JournalError> {
-        Err(JournalError::Closed)
+
+    /// Replaces everything by these records, which stand for the whole state after all that was appended.
+    ///
+    /// # Errors
+    /// Those of the disk, and [`RecordTooLong`](JournalError::RecordTooLong): the journal goes on as it was.
+    pub fn snapshot<R: AsRef<[u8]>>(&mut self, records: impl IntoIterator<Item = R>) -> Result<(), JournalError> {
+        self.begin_snapshot(records.into_iter().map(|record| record.as_ref().to_vec()).collect())?;
+        while !self.step_snapshot()? {}
+        Ok(())
     }
+
     /// Bytes appended since the last snapshot.
     #[must_use]
     pub fn bytes_since_snapshot(&self) -> u64 {
-        0
+        self.end - self.sealed_end
     }
+
+    /// Bytes of the last snapshot.
+    #[must_use]
+    pub fn snapshot_bytes(&self) -> u64 {
+        self.sealed_end - HEADER_BYTES as u64
+    }
+
+    /// How often the file has been replaced, the first one included.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.header.generation
+    }
+
+    /// The last record that is durable.
+    #[must_use]
+    pub fn durable(&self) -> Lsn {
+        self.durable
+    }
+
+    /// The last record appended.
+    #[must_use]
+    pub fn last(&self) -> Lsn {
+        Lsn(self.durable.0 + self.pending.len() as u64)
+    }
+
+    /// Whether the disk has failed, so that the next commit must heal first.
+    #[must_use]
+    pub fn is_failed(&self) -> bool {
+        !matches!(self.state, State::Sound(_))
+    }
+
+    /// Whether a record of this length can be appended.
+    pub(super) fn check(&self, bytes: usize) -> Result<(), JournalError> {
+        if self.needs_snapshot() {
+            return Err(JournalError::SnapshotFirst);
+        }
+        check_length(bytes, &self.options)
+    }
+
+    /// Whether the file holds records of an older version.
+    pub(super) fn needs_snapshot(&self) -> bool {
+        self.header.version < self.options.version
+    }
+
+    /// Takes a record that has been checked.
+    pub(super) fn push(&mut self, record: Vec<u8>) -> Lsn {
+        self.pending.push(record);
+        self.last()
+    }
+
+    fn write_batch(&mut self) -> Result<(), JournalError> {
+        let seed = self.header.seed();
+        let mut bytes = Vec::with_capacity(self.pending.iter().map(|record| record.len() + 24).sum());
+        for (place, payload) in (0u32..).zip(&self.pending) {
+            let sequence = self.durable.0 + 1 + u64::from(place);
+            Record { kind: Kind::Appended, sequence, place, payload }.encode(seed, &mut bytes);
+        }
+        let length = bytes.len();
+        let mut allocated = self.allocated;
+        if self.end + length as u64 > allocated {
+            // Zeroes ahead come with the batch that needs the room.
+            let step = self.options.preallocate_bytes;
+            allocated = self.end + length as u64;
+            if step > 0 {
+                allocated = allocated.next_multiple_of(step);
+                bytes.resize((allocated - self.end) as usize, 0);
+            }
+        }
+        let State::Sound(file) = &mut self.state else { return Err(JournalError::Closed) };
+        let mut written = write_all(&mut **file, self.end, &bytes);
+        if bytes.len() > length && written.as_ref().is_err_and(is_full) {
+            // No room for the zeroes, perhaps for the records.
+            allocated = self.end + length as u64;
+            written = write_all(&mut **file, self.end, &bytes[..length]);
+        }
+        if let Err(error) = written {
+            return Err(self.fail("write", if is_full(&error) { State::Reopen } else { State::Rotate }, error));
+        }
+        if let Err(error) = file.sync() {
+            return Err(self.fail("synchronise", State::Rotate, error));
+        }
+        self.end += length as u64;
+        self.allocated = allocated.max(self.end);
+        self.settle(self.last());
+        Ok(())
+    }
+
+    /// Everything up to here is durable.
+    pub(super) fn settle(&mut self, durable: Lsn) {
+        let count = (durable.0.saturating_sub(self.durable.0) as usize).min(self.pending.len());
+        let records = self.pending.drain(..count);
+        if let Some(compaction) = &mut self.compaction {
+            compaction.committed(self.durable, records);
+        }
+        self.durable = self.durable.max(durable);
+    }
+
+    /// Notes that the disk has failed.
+    pub(super) fn fail(&mut self, action: &'static str, state: State, error: std::io::Error) -> JournalError {
+        self.state = state;
+        self.files.error(action, &self.files.journal, error)
+    }
+
+    /// Makes the file fit for writing again, if it is not.
+    fn heal(&mut self) -> Result<(), JournalError> {
+        if self.lock.is_none() {
+            self.lock = Some(super::recovery::lock(&self.files)?);
+        }
+        match self.state {
+            State::Sound(_) => Ok(()),
+            State::Reopen => self.reopen(),
+            State::Rotate => self.rotate(),
+        }
+    }
+
+    fn reopen(&mut self) -> Result<(), JournalError> {
+        let name = &self.files.journal;
+        let mut file = self.files.disk.open(name).map_err(|error| self.files.error("open", name, error))?;
+        let mut head = [0; HEADER_BYTES];
+        let read = file.read_at(0, &mut head).map_err(|error| self.files.error("read", name, error))?;
+        let size = file.size().map_err(|error| self.files.error("read", name, error))?;
+        let same = Header::decode(&head[..read]).is_ok_and(|(header, _)| header == self.header);
+        if !same || size < self.end {
+            return Err(JournalError::Foreign {
+                path: self.files.journal_path(),
+                found: "a file that somebody put there while it was open".to_owned(),
+            });
+        }
+        if let Err(error) = file.truncate(self.end) {
+            return Err(self.files.error("truncate", name, error));
+        }
+        if let Err(error) = file.sync() {
+            return Err(self.fail("synchronise", State::Rotate, error));
+        }
+        self.allocated = self.end;
+        self.state = State::Sound(file);
+        Ok(())
+    }
+
+    /// Copies what is certain, and what waits, into a fresh file.
+    fn rotate(&mut self) -> Result<(), JournalError> {
+        let name = &self.files.journal;
+        let bytes = self.files.disk.read(name).map_err(|error| self.files.error("read", name, error))?;
+        let damaged = |offset: usize| JournalError::Damaged {
+            path: self.files.journal_path(),
+            offset: offset as u64,
+            before: 0,
+            after: 0,
+        };
+        let scan = Scan::new(&bytes, self.options.record_bytes_max).map_err(|_| damaged(0))?;
+        if let Some(damage) = scan.damage.first() {
+            return Err(damaged(damage.bytes.start));
+        }
+        if scan.last < self.durable {
+            return Err(damaged(scan.end));
+        }
+        // The file may hold more than is known to be durable; that much still waits here.
+        let certain = self.durable.max(scan.base);
+        let mut records: Vec<_> = scan
+            .records
+            .iter()
+            .filter(|record| record.kind == Kind::Snapshot || record.sequence <= certain.0)
+            .map(|record| record.payload.to_vec())
+            .collect();
+        records.extend(self.pending.iter().skip((certain.0 - self.durable.0) as usize).cloned());
+        self.header.generation = self.header.generation.max(scan.header.generation);
+        self.compaction = Some(Compaction::new(records, self.last(), scan.header.version));
+        while !self.step_snapshot()? {}
+        Ok(())
+    }
+}
+
+/// Whether a record is short enough.
+pub(super) fn check_length(bytes: usize, options: &JournalOptions) -> Result<(), JournalError> {
+    let bytes_max = options.record_bytes_max.min(u32::MAX as usize);
+    if bytes > bytes_max { Err(JournalError::RecordTooLong { bytes, bytes_max }) } else { Ok(()) }
+}
+
+/// The name as the header holds it.
+pub(super) fn padded(name: &str) -> [u8; NAME_BYTES_MAX] {
+    let fits = (1..=NAME_BYTES_MAX).contains(&name.len());
+    let plain = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+    assert!(fits && plain, "a journal's name is 1 to 16 bytes of a-z, 0-9 and '-': {name:?}");
+    let mut bytes = [0; NAME_BYTES_MAX];
+    bytes[..name.len()].copy_from_slice(name.as_bytes());
+    bytes
 }

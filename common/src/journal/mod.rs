@@ -45,7 +45,7 @@
 //! header, 64 bytes
 //!   0        8        10       12       16            24            32           48         60      64
 //!   ├────────┼────────┼────────┼────────┼─────────────┼─────────────┼────────────┼──────────┼───────┤
-//!   │farosjnl│ format │ records│ zero   │ generation  │ base LSN    │ name, NUL  │ zero     │CRC32C │
+//!   │farosjnl│ format │ records│ zero   │ generation  │ salt        │ name, NUL  │ zero     │CRC32C │
 //!   │        │ = 1    │ version│        │             │             │ padded     │          │ 0..60 │
 //!   └────────┴────────┴────────┴────────┴─────────────┴─────────────┴────────────┴──────────┴───────┘
 //! record, 24 bytes and the payload
@@ -54,28 +54,33 @@
 //!   │ length │ CRC32C │ sequence        │ place  │ kind │ zero│ payload …     │
 //!   └────────┴────────┴─────────────────┴────────┴──────┴─────┴───────────────┘
 //! file
-//!   header, snapshot record*, seal, appended record*, zeroes allocated ahead*
+//!   header, snapshot record*, seal, appended record*, zeroes written ahead*
 //! ```
 //!
-//! *CRC32C* covers the file's generation (8 bytes), then the record without the CRC field: a record of another
-//! generation never passes for one of this. *kind* is 1 in a snapshot (sequence counts from 0), 2 for the seal
-//! that ends it (sequence: how many records it has), 3 for an appended record (sequence: its [`Lsn`], which
-//! continues from the header's base LSN across snapshots). *place* counts from 0 within the batch that one
-//! `fdatasync` covered: a valid record with a smaller place than its distance from a damaged one proves that the
-//! damaged one had been promised.
+//! *CRC32C* of a record continues that of the file's salt and generation (8 bytes each) over the record without the
+//! CRC field: no record of another file passes for one of this, nor does anything that a client sends, who does not
+//! know the salt. *kind* is 1 in a snapshot (sequence counts from 0), 2 for the seal that ends it (sequence: how many
+//! records it has; payload: the last [`Lsn`] that it stands for, 8 bytes), 3 for an appended record (sequence: its
+//! [`Lsn`]). *place* counts from 0 within the batch that one `fdatasync` covered, so a later record proves that all
+//! before its batch had been promised.
 
+mod compaction;
 mod disk;
 mod error;
+mod files;
+mod format;
 mod group;
 mod inspect;
 mod log;
 mod real;
+mod recovery;
+mod scan;
 pub mod sim;
 
 pub use disk::{Disk, DiskFile, Space};
 pub use error::JournalError;
 pub use group::{GroupCommit, JournalStatus, Progress};
-pub use inspect::{Entry, EntryKind, inspect};
+pub use inspect::{Entry, EntryKind, inspect, inspect_on};
 pub use log::Journal;
 pub use real::RealDisk;
 
@@ -146,7 +151,7 @@ pub struct Recovered {
 }
 
 /// How the records were found: for the log line and the metrics of a start.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub struct RecoveryReport {
     /// There was neither journal nor marker: this is the first start in this directory.
     pub first_start: bool,

@@ -82,6 +82,12 @@ impl<'a> Scan<'a> {
         Ok(scanner.scan)
     }
 
+    /// How many records are readable before and after a damaged range.
+    pub(super) fn around(&self, damage: &Damage) -> (u64, u64) {
+        let before = self.records.iter().filter(|record| record.offset < damage.bytes.start).count();
+        (before as u64, (self.records.len() - before) as u64)
+    }
+
     /// How many promised records cannot be read.
     pub(super) fn records_lost(&self) -> u64 {
         self.damage.iter().map(|damage| damage.records).sum()
@@ -264,6 +270,8 @@ impl<'a> Scanner<'a> {
                 self.damaged(at..next, 1);
                 self.seal(next, Lsn(record.sequence.saturating_sub(1)));
             }
+            // Nothing is missing: what stands between is a piece of a copy.
+            _ if record.sequence == self.expected => self.scan.duplicates += 1,
             _ => {
                 self.damaged(at..next, record.sequence - self.expected);
                 self.expected = record.sequence;

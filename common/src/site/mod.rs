@@ -26,7 +26,10 @@ mod read;
 mod secret;
 mod value;
 
-pub use derive::{Owner, Reservation, ReverseZone, SiteName, Side, SiteRole};
+pub use derive::{
+    Owner, OwnerKind, PLACEHOLDERS, Piece, PlaceholderError, Pointer, Reservation, ReverseZone, Side, SiteName,
+    placeholders, pointer_owner,
+};
 pub use diagnostic::{Diagnostic, Place, Report, Severity};
 pub use document::{reference, schema};
 pub use load::{FILE_MAX, Loaded, load, parse};

@@ -21,7 +21,7 @@ pub const MESSAGE_BYTES_MAX: u16 = 1500;
 /// IP and UDP headers.
 const HEADERS_BYTES: usize = 28;
 
-/// A machine's UUID (option 97) in the byte order of the wire.
+/// A machine's UUID (option 97) in the byte order of the wire; prints as people write it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Uuid(pub [u8; 16]);
 
@@ -41,8 +41,9 @@ impl Uuid {
         (!PLACEHOLDERS.contains(&bytes)).then_some(Self(bytes))
     }
 
-    /// The UUID printed as `4e420000-0000-4080-…`; firmware, iPXE and `dmidecode` print it so, and it goes
-    /// over the wire in the same order. `None` if the text is no UUID.
+    /// The UUID that people and `dmidecode` write as `4e420000-0000-4000-8000-000000000011`; its first three
+    /// fields go over the wire in the other byte order, as SMBIOS 2.6 stores them. `None` if the text is
+    /// no UUID.
     pub fn parse(text: &str) -> Option<Self> {
         let digits: Vec<u8> =
             text.chars().filter(|&c| c != '-').map(|c| c.to_digit(16).map(|d| d as u8)).collect::<Option<_>>()?;
@@ -50,13 +51,12 @@ impl Uuid {
         if digits.len() != 32 {
             return None;
         }
-        Some(Self(bytes.try_into().ok()?))
+        Some(Self(bytes.try_into().ok()?).swapped())
     }
 
     /// The same UUID with its first three fields in the other byte order.
     ///
-    /// SMBIOS stores them little-endian since version 2.6, and firmware disagrees on whether option 97
-    /// carries the stored or the printed order.
+    /// Firmware of before SMBIOS 2.6 sends what is printed; a machine is known by either.
     #[must_use]
     pub fn swapped(self) -> Self {
         let mut bytes = self.0;
@@ -69,7 +69,7 @@ impl Uuid {
 
 impl fmt::Display for Uuid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, byte) in self.0.iter().enumerate() {
+        for (index, byte) in self.swapped().0.iter().enumerate() {
             if matches!(index, 4 | 6 | 8 | 10) {
                 f.write_str("-")?;
             }
@@ -383,9 +383,9 @@ mod tests {
         assert_eq!(uuid(&[0; 255]), None);
         let mut value = [0u8; 17];
         value[1..5].copy_from_slice(&[0x4e, 0x42, 0, 0]);
-        assert_eq!(uuid(&value).unwrap().to_string(), "4e420000-0000-0000-0000-000000000000");
-        assert_eq!(uuid(&value), Uuid::parse("4e420000-0000-0000-0000-000000000000"));
-        assert_eq!(uuid(&value).unwrap().swapped().to_string(), "0000424e-0000-0000-0000-000000000000");
+        assert_eq!(uuid(&value).unwrap().to_string(), "0000424e-0000-0000-0000-000000000000");
+        assert_eq!(uuid(&value), Uuid::parse("0000424e-0000-0000-0000-000000000000"));
+        assert_eq!(uuid(&value).unwrap().swapped().to_string(), "4e420000-0000-0000-0000-000000000000");
         assert_eq!(Uuid::parse("4e42"), None);
     }
 

@@ -89,7 +89,7 @@ mod tests {
     fn t36_a_final_cr_is_not_lost() {
         assert_eq!(blocks(b"abc\r", 4), [b"abc\r".to_vec(), b"\0".to_vec()]);
         assert_eq!(blocks(b"abc\n", 4), [b"abc\r".to_vec(), b"\n".to_vec()]);
-        assert_eq!(blocks(b"", 4), [vec![]]);
+        assert_eq!(blocks(b"", 4), [Vec::<u8>::new()]);
     }
 
     proptest! {

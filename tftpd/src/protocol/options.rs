@@ -17,8 +17,6 @@ pub const BLKSIZE_MAX: u16 = 65464;
 /// The largest window. RFC 7440 allows 65535; clients that ask for more get this, because no receiver of
 /// ours is known to hold more in its socket buffer, and one segmented send carries no more.
 pub const WINDOWSIZE_MAX: u16 = 64;
-/// How many options of one request are looked at; those beyond are treated as unknown.
-pub const OPTIONS_MAX: usize = 32;
 
 /// The longest header of IPv4 (without options) and UDP, in octets.
 const HEADERS_V4: usize = 20 + 8;
@@ -79,8 +77,7 @@ impl Known {
 /// Reads the pairs of option and value that follow the mode. A pair without its end is not there.
 pub(super) fn parse(mut rest: &[u8]) -> Requested {
     let mut requested = Requested::default();
-    for _ in 0..OPTIONS_MAX {
-        let Some((name, after)) = split_text(rest) else { break };
+    while let Some((name, after)) = split_text(rest) {
         let Some((value, after)) = split_text(after) else { break };
         rest = after;
         let Some(option) = Known::named(name) else { continue };

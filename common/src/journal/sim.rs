@@ -1,4 +1,0 @@
-//! A simulated disk.
-/// A simulated disk.
-#[derive(Debug, Clone)]
-pub struct SimDisk {}

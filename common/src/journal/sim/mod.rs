@@ -1,0 +1,508 @@
+//! A disk in memory that fails on command and forgets what was not synchronised. For tests.
+//!
+//! It is as hostile as POSIX allows: a power cut keeps any selection of the unsynchronised 512-byte sectors and of
+//! the unsynchronised directory changes; after a failed `fdatasync` the pages read back as written and count as
+//! clean, whether or not they reached the disk. The same seed and calls give the same disk.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use faros_common::journal::{Journal, JournalOptions, sim::SimDisk};
+//!
+//! let disk = SimDisk::new(1);
+//! let (mut journal, _) = Journal::open_on(Arc::new(disk.clone()), JournalOptions::new("leases", 1)).unwrap();
+//! journal.append(b"promised").unwrap();
+//! journal.commit().unwrap();
+//! journal.append(b"not promised").unwrap();
+//! disk.power_cut();
+//! let (_, recovered) = Journal::open_on(Arc::new(disk), JournalOptions::new("leases", 1)).unwrap();
+//! assert_eq!(recovered.records, [b"promised"]);
+//! ```
+
+mod inode;
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use self::inode::{Inode, Random};
+use super::{Disk, DiskFile, Space};
+
+/// What a fault is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Operation {
+    /// Reading a whole file, or a part of one.
+    Read,
+    /// Opening an existing file.
+    Open,
+    /// Creating a file.
+    Create,
+    /// Writing.
+    Write,
+    /// Cutting or extending a file.
+    Truncate,
+    /// `fdatasync`.
+    Sync,
+    /// `fsync` of the directory.
+    SyncDir,
+    /// Renaming.
+    Rename,
+    /// Removing.
+    Remove,
+    /// Locking.
+    Lock,
+}
+
+/// A fault to inject; the numbers are those that Linux gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// No space left on device.
+    NoSpace,
+    /// Quota exceeded.
+    Quota,
+    /// Read-only file system.
+    ReadOnly,
+    /// Input/output error.
+    Io,
+    /// Permission denied.
+    Denied,
+}
+
+impl Fault {
+    fn error(self) -> io::Error {
+        io::Error::from_raw_os_error(match self {
+            Self::NoSpace => libc::ENOSPC,
+            Self::Quota => libc::EDQUOT,
+            Self::ReadOnly => libc::EROFS,
+            Self::Io => libc::EIO,
+            Self::Denied => libc::EACCES,
+        })
+    }
+}
+
+/// A disk in memory. Clones are the same disk: keep one to hurt it with.
+#[derive(Debug, Clone)]
+pub struct SimDisk {
+    state: Arc<Mutex<State>>,
+    path: PathBuf,
+}
+
+#[derive(Debug)]
+struct State {
+    random: Random,
+    inodes: Vec<Inode>,
+    /// What programs see.
+    names: BTreeMap<String, usize>,
+    /// What a power cut would leave.
+    durable_names: BTreeMap<String, usize>,
+    /// Changes in between, in order.
+    unsynced: Vec<Change>,
+    faults: BTreeMap<Operation, (Fault, u32)>,
+    capacity: Option<u64>,
+    sync_delay: Duration,
+    tmpfs: bool,
+    /// Operations left before the machine stops.
+    fuse: Option<u64>,
+    operations: u64,
+    /// Counts restarts: files and locks of an earlier one are dead.
+    epoch: u64,
+    locks: BTreeMap<String, u64>,
+    locks_taken: u64,
+}
+
+#[derive(Debug, Clone)]
+enum Change {
+    Link(String, usize),
+    Unlink(String),
+    Rename(String, String, usize),
+}
+
+impl SimDisk {
+    /// An empty disk without limits.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        let state = State {
+            random: Random::new(seed),
+            inodes: Vec::new(),
+            names: BTreeMap::new(),
+            durable_names: BTreeMap::new(),
+            unsynced: Vec::new(),
+            faults: BTreeMap::new(),
+            capacity: None,
+            sync_delay: Duration::ZERO,
+            tmpfs: false,
+            fuse: None,
+            operations: 0,
+            epoch: 0,
+            locks: BTreeMap::new(),
+            locks_taken: 0,
+        };
+        Self { state: Arc::new(Mutex::new(state)), path: PathBuf::from("/sim") }
+    }
+
+    /// Power goes and returns: of what was not synchronised an arbitrary selection is left. Open files and locks are dead.
+    pub fn power_cut(&self) {
+        let mut state = self.state();
+        let State { random, inodes, .. } = &mut *state;
+        for inode in inodes.iter_mut() {
+            inode.power_cut(random);
+        }
+        for change in std::mem::take(&mut state.unsynced) {
+            if state.random.chance(2) {
+                apply(&mut state.durable_names, change);
+            }
+        }
+        state.names = state.durable_names.clone();
+        state.restart();
+    }
+
+    /// The process is killed: what it wrote stays visible, synchronised or not. Open files and locks are dead.
+    pub fn kill(&self) {
+        self.state().restart();
+    }
+
+    /// The machine stops in the middle of an operation, after so many whole ones: every later one fails with `EIO`
+    /// until [`power_cut`](Self::power_cut) or [`kill`](Self::kill).
+    pub fn stop_after(&self, operations: u64) {
+        self.state().fuse = Some(operations);
+    }
+
+    /// Whether [`stop_after`](Self::stop_after) has come true.
+    #[must_use]
+    pub fn has_stopped(&self) -> bool {
+        self.state().fuse == Some(0)
+    }
+
+    /// How many operations there have been.
+    #[must_use]
+    pub fn operations(&self) -> u64 {
+        self.state().operations
+    }
+
+    /// The next `times` operations of a kind fail.
+    pub fn fail(&self, operation: Operation, fault: Fault, times: u32) {
+        self.state().faults.insert(operation, (fault, times));
+    }
+
+    /// No operation fails any more.
+    pub fn heal(&self) {
+        self.state().faults.clear();
+    }
+
+    /// The file system is mounted read-only, or for writing again.
+    pub fn read_only(&self, on: bool) {
+        use Operation::{Create, Lock, Open, Remove, Rename, Truncate, Write};
+        for operation in [Create, Lock, Open, Remove, Rename, Truncate, Write] {
+            if on {
+                self.fail(operation, Fault::ReadOnly, u32::MAX);
+            } else {
+                self.state().faults.remove(&operation);
+            }
+        }
+    }
+
+    /// How many bytes all files together may have; a write beyond is short, then `ENOSPC`.
+    pub fn capacity(&self, bytes: Option<u64>) {
+        self.state().capacity = bytes;
+    }
+
+    /// How long each `fdatasync` takes.
+    pub fn sync_delay(&self, delay: Duration) {
+        self.state().sync_delay = delay;
+    }
+
+    /// Whether the disk says that it lives in memory.
+    pub fn tmpfs(&self, tmpfs: bool) {
+        self.state().tmpfs = tmpfs;
+    }
+
+    /// Bytes of all files together.
+    #[must_use]
+    pub fn used(&self) -> u64 {
+        self.state().used()
+    }
+
+    /// A file's content as programs see it.
+    #[must_use]
+    pub fn content(&self, name: &str) -> Option<Vec<u8>> {
+        let state = self.state();
+        Some(state.inodes[*state.names.get(name)?].live.clone())
+    }
+
+    /// Puts a file there behind everybody's back, durably.
+    pub fn put(&self, name: &str, content: &[u8]) {
+        let mut state = self.state();
+        state.inodes.push(Inode::durable(content.to_vec()));
+        let inode = state.inodes.len() - 1;
+        state.names.insert(name.to_owned(), inode);
+        state.durable_names.insert(name.to_owned(), inode);
+    }
+
+    /// Takes a file away behind everybody's back, durably.
+    pub fn take(&self, name: &str) {
+        let mut state = self.state();
+        state.names.remove(name);
+        state.durable_names.remove(name);
+    }
+
+    /// The names of all files.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        self.state().names.keys().cloned().collect()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn restart(&mut self) {
+        self.epoch += 1;
+        self.fuse = None;
+        self.locks.clear();
+    }
+
+    fn used(&self) -> u64 {
+        self.names.values().map(|inode| self.inodes[*inode].live.len() as u64).sum()
+    }
+
+    /// Whether the operation is to happen: `Ok(true)`, or only in part, because the machine stops: `Ok(false)`.
+    fn begin(&mut self, operation: Operation) -> io::Result<bool> {
+        self.operations += 1;
+        match &mut self.fuse {
+            Some(0) => return Err(Fault::Io.error()),
+            Some(left) => {
+                *left -= 1;
+                if *left == 0 {
+                    return Ok(false);
+                }
+            }
+            None => {}
+        }
+        if let Some((fault, times)) = self.faults.get_mut(&operation)
+            && *times > 0
+        {
+            *times -= 1;
+            return Err(fault.error());
+        }
+        Ok(true)
+    }
+
+    /// [`begin`](Self::begin) for what cannot happen in part.
+    fn begin_whole(&mut self, operation: Operation) -> io::Result<()> {
+        if self.begin(operation)? || self.random.chance(2) { Ok(()) } else { Err(Fault::Io.error()) }
+    }
+
+    fn find(&self, name: &str) -> io::Result<usize> {
+        self.names.get(name).copied().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn change(&mut self, change: Change) {
+        apply(&mut self.names, change.clone());
+        self.unsynced.push(change);
+    }
+}
+
+fn apply(names: &mut BTreeMap<String, usize>, change: Change) {
+    match change {
+        Change::Link(name, inode) => {
+            names.insert(name, inode);
+        }
+        Change::Unlink(name) => {
+            names.remove(&name);
+        }
+        Change::Rename(from, to, inode) => {
+            if names.get(&from) == Some(&inode) {
+                names.remove(&from);
+            }
+            names.insert(to, inode);
+        }
+    }
+}
+
+impl Disk for SimDisk {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+        let mut state = self.state();
+        state.begin_whole(Operation::Read)?;
+        let inode = state.find(name)?;
+        Ok(state.inodes[inode].live.clone())
+    }
+
+    fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+        let mut state = self.state();
+        state.begin_whole(Operation::Open)?;
+        let inode = state.find(name)?;
+        Ok(Box::new(SimFile { disk: self.clone(), inode, epoch: state.epoch }))
+    }
+
+    fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+        let mut state = self.state();
+        state.begin_whole(Operation::Create)?;
+        let inode = match state.names.get(name) {
+            Some(inode) => *inode,
+            None => {
+                state.inodes.push(Inode::default());
+                let inode = state.inodes.len() - 1;
+                state.change(Change::Link(name.to_owned(), inode));
+                inode
+            }
+        };
+        state.inodes[inode].truncate(0);
+        Ok(Box::new(SimFile { disk: self.clone(), inode, epoch: state.epoch }))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut state = self.state();
+        state.begin_whole(Operation::Rename)?;
+        let inode = state.find(from)?;
+        state.change(Change::Rename(from.to_owned(), to.to_owned(), inode));
+        Ok(())
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        let mut state = self.state();
+        state.begin_whole(Operation::Remove)?;
+        state.find(name)?;
+        state.change(Change::Unlink(name.to_owned()));
+        Ok(())
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        Ok(self.names())
+    }
+
+    fn sync_dir(&self) -> io::Result<()> {
+        let mut state = self.state();
+        state.begin_whole(Operation::SyncDir)?;
+        state.unsynced.clear();
+        state.durable_names = state.names.clone();
+        Ok(())
+    }
+
+    fn lock(&self, name: &str) -> io::Result<Box<dyn Any + Send>> {
+        let mut state = self.state();
+        state.begin_whole(Operation::Lock)?;
+        if state.locks.contains_key(name) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        state.locks_taken += 1;
+        let number = state.locks_taken;
+        state.locks.insert(name.to_owned(), number);
+        Ok(Box::new(SimLock { disk: self.clone(), name: name.to_owned(), number }))
+    }
+
+    fn space(&self) -> io::Result<Space> {
+        let state = self.state();
+        let free_bytes = state.capacity.map_or(u64::MAX, |capacity| capacity.saturating_sub(state.used()));
+        Ok(Space { free_bytes, tmpfs: state.tmpfs })
+    }
+
+    fn salt(&self) -> u64 {
+        self.state().random.next()
+    }
+}
+
+#[derive(Debug)]
+struct SimLock {
+    disk: SimDisk,
+    name: String,
+    number: u64,
+}
+
+impl Drop for SimLock {
+    fn drop(&mut self) {
+        let mut state = self.disk.state();
+        if state.locks.get(&self.name) == Some(&self.number) {
+            state.locks.remove(&self.name);
+        }
+    }
+}
+
+#[derive(Debug)]
+struct SimFile {
+    disk: SimDisk,
+    inode: usize,
+    epoch: u64,
+}
+
+impl SimFile {
+    fn state(&self) -> io::Result<MutexGuard<'_, State>> {
+        let state = self.disk.state();
+        if state.epoch == self.epoch { Ok(state) } else { Err(Fault::Io.error()) }
+    }
+}
+
+impl DiskFile for SimFile {
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.state()?.inodes[self.inode].live.len() as u64)
+    }
+
+    fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<usize> {
+        let mut state = self.state()?;
+        state.begin_whole(Operation::Read)?;
+        let live = &state.inodes[self.inode].live;
+        let from = live.get(offset as usize..).unwrap_or_default();
+        let length = from.len().min(into.len());
+        into[..length].copy_from_slice(&from[..length]);
+        Ok(length)
+    }
+
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<usize> {
+        let mut state = self.state()?;
+        let whole = state.begin(Operation::Write)?;
+        let mut length = bytes.len();
+        if !whole || (length > 1 && state.random.chance(16)) {
+            // Cut off by a stopping machine or by a signal.
+            length = 1 + state.random.below(length as u64) as usize;
+        }
+        let size = state.inodes[self.inode].live.len() as u64;
+        let growth = (offset + length as u64).saturating_sub(size);
+        if let Some(capacity) = state.capacity {
+            let free = capacity.saturating_sub(state.used());
+            if growth > free {
+                length = length.saturating_sub((growth - free) as usize);
+                if length == 0 {
+                    return Err(Fault::NoSpace.error());
+                }
+            }
+        }
+        state.inodes[self.inode].write(offset as usize, &bytes[..length]);
+        if whole { Ok(length) } else { Err(Fault::Io.error()) }
+    }
+
+    fn truncate(&mut self, size: u64) -> io::Result<()> {
+        let mut state = self.state()?;
+        state.begin_whole(Operation::Truncate)?;
+        state.inodes[self.inode].truncate(size as usize);
+        Ok(())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        let delay = self.state()?.sync_delay;
+        if !delay.is_zero() {
+            std::thread::sleep(delay);
+        }
+        let mut state = self.state()?;
+        let begun = state.begin(Operation::Sync);
+        let State { random, inodes, .. } = &mut *state;
+        match begun {
+            Ok(true) => {
+                inodes[self.inode].sync();
+                Ok(())
+            }
+            // The machine stops half way.
+            Ok(false) => Err(Fault::Io.error()),
+            Err(error) => {
+                inodes[self.inode].lose(random);
+                Err(error)
+            }
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::output::Format;
+use crate::wait::Condition;
+
+/// Everything after `farosctl`.
+#[derive(Debug, Parser)]
+#[command(name = "farosctl", version, about = "Sees to a far-edge site: one site file, all its daemons, every node", long_about = None)]
+#[command(after_help = "Exit codes: 0 done, 1 failed, 2 usage, 3 degraded, 4 drift, 5 timed out, 78 site file refused.")]
+#[command(subcommand_required = true, arg_required_else_help = true, max_term_width = 110)]
+pub struct Cli {
+    /// What every command takes.
+    #[command(flatten)]
+    pub global: Global,
+    /// What is to be done.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What every command takes.
+#[derive(Args, Clone, Debug)]
+pub struct Global {
+    /// The site file
+    #[arg(long, global = true, env = "FAROS_SITE", value_name = "FILE", default_value = "/etc/faros/site.toml")]
+    pub site: PathBuf,
+    /// The directory of the daemons' admin sockets
+    #[arg(long, global = true, env = "FAROS_RUN_DIR", value_name = "DIR", default_value = "/run/faros")]
+    pub run_dir: PathBuf,
+    /// How answers are written
+    #[arg(short, long, global = true, value_enum, value_name = "FORMAT", default_value_t)]
+    pub output: Format,
+    /// No colours (as NO_COLOR does)
+    #[arg(long, global = true)]
+    pub no_color: bool,
+}
+
+/// What is to be done.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Check the site file, and what it names on this host
+    Check {
+        /// The file, instead of --site
+        file: Option<PathBuf>,
+    },
+    /// The site file: schema, key reference, what it resolves to
+    #[command(subcommand)]
+    Site(SiteCommand),
+    /// Which daemons are up, since when, and how they fare
+    Status,
+    /// What happened, from all daemons in order of time
+    Events(EventsArguments),
+    /// The DHCP leases
+    Leases,
+    /// One lease or all
+    #[command(subcommand)]
+    Lease(LeaseCommand),
+    /// What every daemon would answer a machine and why, what it did last, and where it stalls
+    Explain {
+        /// A node's name, or a machine's MAC address, IP address or UUID
+        machine: String,
+    },
+    /// The nodes of the site
+    #[command(subcommand)]
+    Node(NodeCommand),
+    /// Loaders, boot scripts, and machines that nobody knows
+    #[command(subcommand)]
+    Boot(BootCommand),
+    /// Make daemons read the site file again; each keeps the old one if it refuses the new
+    Reload {
+        /// Which ones; all that run, unless given
+        daemons: Vec<String>,
+    },
+    /// Wait until nodes have come so far
+    Wait(WaitArguments),
+    /// Build the whole site on this machine and boot its nodes
+    Lab(LabArguments),
+    /// Print the completions of a shell
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+    /// The version of farosctl and of every daemon that runs
+    Version,
+}
+
+/// `farosctl site …`
+#[derive(Debug, Subcommand)]
+pub enum SiteCommand {
+    /// The JSON Schema of the site file
+    Schema,
+    /// Every key with its meaning, as Markdown
+    Reference,
+    /// The site with everything derived filled in
+    Show,
+    /// Every name and address of the site
+    Names,
+}
+
+/// `farosctl events …`
+#[derive(Args, Clone, Debug, Default)]
+pub struct EventsArguments {
+    /// Go on with what comes, across restarts of the daemons
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Only what is after this: an event's number, a time (RFC 3339) or an age such as 10m
+    #[arg(long, value_name = "SEQ|TIME|AGE")]
+    pub since: Option<String>,
+    /// Only of this node (name, MAC or address)
+    #[arg(long, value_name = "NODE")]
+    pub node: Option<String>,
+    /// Only of this daemon; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub daemon: Vec<String>,
+    /// Only events with this id; may be repeated
+    #[arg(long, value_name = "ID")]
+    pub event: Vec<String>,
+    /// Only the last so many of what is there already [default: all, or 10 with --follow]
+    #[arg(short = 'n', long, value_name = "LINES")]
+    pub lines: Option<usize>,
+}
+
+/// `farosctl lease …`
+#[derive(Debug, Subcommand)]
+pub enum LeaseCommand {
+    /// All leases
+    List,
+    /// Everything about one lease
+    Show {
+        /// The address, the MAC, or the node's name
+        which: String,
+    },
+    /// Take a dynamic lease back; the machine gets an address again when it asks
+    Release {
+        /// The address, the MAC, or the node's name
+        which: String,
+    },
+}
+
+/// `farosctl node …`
+#[derive(Debug, Subcommand)]
+pub enum NodeCommand {
+    /// All nodes: state, address, last sign of life
+    List,
+    /// Everything about one node
+    Show {
+        /// Its name (or MAC or address)
+        node: String,
+    },
+    /// Arm nodes: their next network boot installs them, WIPING their disk
+    Install {
+        /// Their names
+        #[arg(required = true)]
+        nodes: Vec<String>,
+        /// Do not ask on a terminal (elsewhere nothing is asked)
+        #[arg(short, long)]
+        yes: bool,
+    },
+    /// Take it back: network boots lead to the local disk again
+    Disarm {
+        /// Their names
+        #[arg(required = true)]
+        nodes: Vec<String>,
+    },
+}
+
+/// `farosctl boot …`
+#[derive(Debug, Subcommand)]
+pub enum BootCommand {
+    /// The boot loaders: where each is found, or which package brings it
+    Loaders {
+        /// What to do with them
+        #[command(subcommand)]
+        command: Option<LoadersCommand>,
+    },
+    /// The script that a node would get now
+    Script {
+        /// Its name (or MAC or address)
+        node: String,
+    },
+    /// Machines that were seen but stand nowhere in the site file
+    Unknown,
+}
+
+/// `farosctl boot loaders …`
+#[derive(Debug, Subcommand)]
+pub enum LoadersCommand {
+    /// The list
+    List,
+    /// Copy loaders into the boot root
+    Import {
+        /// Loader files, or directories that hold some
+        #[arg(required = true)]
+        from: Vec<PathBuf>,
+        /// Replace files that are there and differ
+        #[arg(long)]
+        force: bool,
+    },
+}
+
+/// `farosctl wait …`
+#[derive(Args, Clone, Debug)]
+pub struct WaitArguments {
+    /// What to wait for; later stages fulfil earlier ones
+    #[arg(long = "for", value_enum, value_name = "CONDITION")]
+    pub condition: Condition,
+    /// The nodes' names; for `up`, daemons (all, unless given)
+    pub names: Vec<String>,
+    /// How long at most
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = humantime::parse_duration)]
+    pub timeout: Duration,
+}
+
+/// `farosctl lab …`
+#[derive(Args, Clone, Debug)]
+pub struct LabArguments {
+    /// Processes that speak like nodes, instead of virtual machines
+    #[arg(long)]
+    pub light: bool,
+    /// Leave the site running afterwards, until Ctrl-C
+    #[arg(long)]
+    pub keep: bool,
+    /// Only these nodes of the site file
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    pub nodes: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(std::iter::once("farosctl").chain(line.split_whitespace()))
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn global_flags_stand_anywhere() {
+        for line in ["-o json --site a.toml node list", "node list -o json --site a.toml", "node -o json list --site=a.toml"] {
+            let cli = parse(line).unwrap();
+            assert_eq!(cli.global.output, Format::Json);
+            assert_eq!(cli.global.site, PathBuf::from("a.toml"));
+            assert!(matches!(cli.command, Command::Node(NodeCommand::List)));
+        }
+    }
+
+    #[test]
+    fn every_documented_command_parses() {
+        for line in [
+            "check",
+            "check ../shared/site.toml",
+            "site schema",
+            "site reference",
+            "site show",
+            "site names",
+            "status",
+            "events",
+            "events -f --node cp1 --daemon dhcpd --daemon tftpd --event lease_granted -n 5 --since 10m",
+            "leases",
+            "lease list",
+            "lease show 192.168.8.11",
+            "lease release 192.168.8.130",
+            "explain cp1",
+            "node list",
+            "node show cp1",
+            "node install cp1 --yes",
+            "node install cp1 cp2",
+            "node disarm cp1",
+            "boot loaders",
+            "boot loaders list",
+            "boot loaders import /tmp --force",
+            "boot script cp1",
+            "boot unknown",
+            "reload",
+            "reload dhcpd tftpd",
+            "wait --for=installed cp1 --timeout 30m",
+            "wait --for up",
+            "lab --light --nodes a,b --keep",
+            "completions bash",
+            "version",
+        ] {
+            parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+        }
+    }
+
+    #[test]
+    fn nonsense_is_a_usage_error() {
+        for line in [
+            "",
+            "chekc",
+            "node install",
+            "node instal cp1",
+            "wait cp1",
+            "wait --for=lunch cp1",
+            "events -n many",
+            "lease show",
+            "-o xml status",
+            "boot loaders import",
+            "wait --for=disk cp1 --timeout soon",
+        ] {
+            assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_misspelt_command_gets_a_suggestion() {
+        assert!(parse("chekc").unwrap_err().to_string().contains("check"));
+    }
+}
