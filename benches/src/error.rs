@@ -15,7 +15,7 @@ pub enum Error {
     },
     /// A program ended badly or never did what it was started for.
     Failed {
-        /// The program, or the step.
+        /// Which program, and what happened.
         what: String,
         /// What it said last.
         said: String,
@@ -52,8 +52,8 @@ impl fmt::Display for Error {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing { program, remedy } => write!(out, "{program} is missing: {remedy}"),
-            Self::Failed { what, said } if said.trim().is_empty() => write!(out, "{what} failed"),
-            Self::Failed { what, said } => write!(out, "{what} failed:\n{}", said.trim_end()),
+            Self::Failed { what, said } if said.trim().is_empty() => write!(out, "{what}"),
+            Self::Failed { what, said } => write!(out, "{what}:\n{}", said.trim_end()),
             Self::Unread { what, wanted } => write!(out, "{what} printed no {wanted:?}"),
             Self::System { what, source } => write!(out, "{what}: {source}"),
         }

@@ -9,22 +9,28 @@
 //! |---|---|
 //! | [`dhcp`], [`tftp`] | what is measured: servers, clients, cases, tables, targets |
 //! | [`netns`] | two namespaces and the link between them, gone afterwards also after Ctrl-C or a crash |
+//! | [`programs`] | where peers and clients are found |
+//! | [`cgroup`] | who used how much processor time |
 //! | [`process`] | a server under measurement: its processor time, its memory, its end |
 //! | [`work_dir`] | where configuration, state and logs of one run lie |
 //! | [`machine`] | what a figure is worth nothing without: machine, kernel, commit, versions |
 //! | [`stats`] | medians, quantiles, ratios |
 //! | [`report`] | tables and targets, on the terminal and in `docs/benchmarks.md` |
 //! | [`options`] | the command line that all benchmarks share |
+//! | [`session`] | one run from its command line to its exit code |
 //! | [`site`] | the site file that our daemon is measured with |
 
+pub mod cgroup;
 pub mod dhcp;
 pub mod error;
 pub mod machine;
 pub mod netns;
 pub mod options;
 pub mod process;
+pub mod programs;
 pub mod progress;
 pub mod report;
+pub mod session;
 pub mod site;
 pub mod stats;
 pub mod tftp;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::Error;
+use crate::{Error, cgroup};
 
 /// Address of the server on every link; the prefix has room for the pool of a DHCP benchmark.
 pub const SERVER_ADDRESS: &str = "10.77.0.1";
@@ -77,6 +77,7 @@ pub fn sweep_stale() {
             delete(&name);
         }
     }
+    cgroup::sweep(|process| !is_benchmark(process));
 }
 
 /// On SIGINT, SIGTERM or SIGHUP: removes this run's namespaces and ends it with the shell's exit code for that
@@ -90,6 +91,7 @@ pub fn clean_on_signals(also: impl FnOnce() + Send + 'static) -> Result<(), Erro
                 delete(&name);
             }
         }
+        cgroup::sweep(|process| process == std::process::id());
         also();
         std::process::exit(code);
     };
@@ -126,7 +128,7 @@ fn ip(arguments: &[&str]) -> Result<String, Error> {
     if !rustix::process::geteuid().is_root() {
         said.push_str("namespaces are made by root: run the benchmark with sudo");
     }
-    Err(Error::Failed { what: format!("ip {}", arguments.join(" ")), said })
+    Err(Error::Failed { what: format!("ip {} failed", arguments.join(" ")), said })
 }
 
 fn names() -> Vec<String> {

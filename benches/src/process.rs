@@ -8,6 +8,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::Error;
+use crate::cgroup::Group;
 use crate::progress::now;
 
 /// A server under measurement. Dropped: ended.
@@ -16,6 +17,7 @@ pub struct Server {
     name: String,
     child: Child,
     log: PathBuf,
+    group: Option<Group>,
 }
 
 /// How long a server may take to end when it is asked to, before it is killed.
@@ -24,11 +26,14 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 impl Server {
     /// Starts `command`; what it prints goes to the file `log`. The process that starts has to be the server itself
     /// (`ip netns exec` becomes the program that it runs).
-    pub fn start(name: &str, mut command: Command, log: PathBuf) -> Result<Self, Error> {
+    pub fn start(name: &str, command: Command, log: PathBuf) -> Result<Self, Error> {
         let file = File::create(&log).map_err(Error::file(&log))?;
         let copy = file.try_clone().map_err(Error::file(&log))?;
-        let child = command.stdout(file).stderr(copy).spawn().map_err(Error::system(name))?;
-        Ok(Self { name: name.to_owned(), child, log })
+        let group = Group::create();
+        let mut command = group.as_ref().map_or(command, |group| group.wrap(&command));
+        command.stdin(Stdio::null()).stdout(file).stderr(copy);
+        let child = command.spawn().map_err(Error::system(name))?;
+        Ok(Self { name: name.to_owned(), child, log, group })
     }
 
     /// Whether it still runs; the error shows the end of its log.
@@ -45,29 +50,21 @@ impl Server {
         let log = fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
         let last = lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..].join("\n");
-        Error::Failed { what: format!("{}: {what}", self.name), said: last }
+        Error::Failed { what: format!("{} {what}", self.name), said: last }
     }
 
-    /// Processor time used so far, user and system, by the server and all its children, also those that ended.
-    /// Counted by the kernel in ticks of 10 ms.
+    /// Processor time used so far, user and system, by the server and all its processes.
     ///
-    /// What the kernel does for a packet in interrupt context is charged to whichever process it interrupts; on a
-    /// link within one machine that is mostly the sender.
+    /// Where there is no control group to count it, it is what the main process and those of its children that it has
+    /// waited for used, in ticks of 10 ms. What the kernel does for a packet in interrupt context is charged to whichever
+    /// process it interrupts; on a link within one machine that is mostly the sender.
     pub fn processor_time(&self) -> Result<Duration, Error> {
-        let mut ticks = 0;
-        let mut family = vec![self.child.id()];
-        while let Some(process) = family.pop() {
-            match fs::read_to_string(format!("/proc/{process}/stat")) {
-                Ok(text) => ticks += ticks_of(&text).ok_or_else(|| Error::Unread {
-                    what: format!("/proc/{process}/stat"),
-                    wanted: "four times".to_owned(),
-                })?,
-                // A child that ended meanwhile is in its parent's sum from then on.
-                Err(_) if process != self.child.id() => continue,
-                Err(source) => return Err(Error::System { what: self.name.clone(), source }),
-            }
-            family.extend(children(process));
+        if let Some(time) = self.group.as_ref().and_then(Group::processor_time) {
+            return Ok(time);
         }
+        let path = format!("/proc/{}/stat", self.child.id());
+        let text = fs::read_to_string(&path).map_err(Error::file(Path::new(&path)))?;
+        let ticks = ticks_of(&text).ok_or(Error::Unread { what: path, wanted: "four times".to_owned() })?;
         let per_second = rustix::param::clock_ticks_per_second();
         Ok(Duration::from_secs_f64(ticks as f64 / per_second as f64))
     }
@@ -118,12 +115,8 @@ impl Drop for Server {
 pub fn run_within(what: &str, command: &mut Command, log: &Path, limit: Duration) -> Result<String, Error> {
     let file = File::create(log).map_err(Error::file(log))?;
     let copy = file.try_clone().map_err(Error::file(log))?;
-    let mut child = command
-        .stdin(Stdio::null())
-        .stdout(file)
-        .stderr(copy)
-        .spawn()
-        .map_err(Error::system(what))?;
+    let mut child =
+        command.stdin(Stdio::null()).stdout(file).stderr(copy).spawn().map_err(Error::system(what))?;
     let start = now();
     let status = loop {
         match child.try_wait().map_err(Error::system(what))? {
@@ -151,12 +144,6 @@ fn ticks_of(stat: &str) -> Option<u64> {
     let fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
     let times: Vec<u64> = fields.take(4).filter_map(|field| field.parse().ok()).collect();
     (times.len() == 4).then(|| times.iter().sum())
-}
-
-fn children(process: u32) -> Vec<u32> {
-    let Ok(tasks) = fs::read_dir(format!("/proc/{process}/task")) else { return Vec::new() };
-    let lists = tasks.flatten().filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
-    lists.flat_map(|list| list.split_whitespace().filter_map(|id| id.parse().ok()).collect::<Vec<_>>()).collect()
 }
 
 #[cfg(test)]

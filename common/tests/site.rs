@@ -1,25 +1,230 @@
 //! The contract's own site file, as every daemon sees it.
 
-#![expect(missing_docs, reason = "tests")]
-
+use std::net::IpAddr;
 use std::path::Path;
 
-use faros_common::site::{self, Site};
+use faros_common::site::{self, CheckKind, Mac, OwnerKind, Side, Site};
+
+const CONTRACT: &str = include_str!("data/site.toml");
+
+fn parse(text: &str) -> Site {
+    site::parse(text, Path::new("site.toml")).unwrap_or_else(|report| panic!("{report}")).site
+}
 
 fn contract() -> Site {
-    let loaded = site::parse(include_str!("data/site.toml"), Path::new("site.toml"));
-    let loaded = loaded.unwrap_or_else(|report| panic!("{report}"));
-    assert_eq!(loaded.report.to_string(), "", "no surprising warnings");
-    loaded.site
+    parse(CONTRACT)
+}
+
+fn minimal(more: &str) -> Site {
+    parse(&format!(
+        "version = 1\n[cluster]\nname = \"edge\"\ndomain = \"example.com\"\n\
+         [lan]\ninterface = \"lan0\"\naddress = \"192.168.8.1/24\"\n{more}"
+    ))
+}
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
 }
 
 #[test]
-fn the_contract_loads_without_a_warning() {
+fn the_contract_loads_and_only_its_controllers_in_the_pool_are_pointed_out() {
+    let loaded = site::parse(CONTRACT, Path::new("site.toml")).unwrap_or_else(|report| panic!("{report}"));
+    let warned: Vec<_> = loaded.report.diagnostics.iter().map(|found| found.key.as_str()).collect();
+    assert_eq!(warned, ["node[0].bmc.address", "node[1].bmc.address"], "{}", loaded.report);
+    assert!(loaded.report.to_string().contains("inside the pool"));
+}
+
+#[test]
+fn a_byte_order_mark_and_windows_line_ends_change_nothing() {
+    let windows = format!("\u{feff}{}", CONTRACT.replace('\n', "\r\n"));
+    assert_eq!(parse(&windows), contract());
+}
+
+#[test]
+fn three_tables_are_enough() {
+    let site = minimal("");
+    assert_eq!(site.cluster_address(), ip("192.168.8.1"));
+    assert_eq!(site.base_url(), "http://192.168.8.1:8080");
+    assert!(site.lb.frontends.is_empty() && site.nodes.is_empty());
+    let pointers = site.pointers();
+    assert_eq!(pointers.len(), 1);
+    assert_eq!(pointers[0].name, "bastion.edge.example.com.");
+}
+
+#[test]
+fn every_machine_has_its_name_and_each_address_one_pointer() {
     let site = contract();
-    println!("{}", serde_json::to_string_pretty(&site).unwrap());
-    for name in site.names() { println!("{name:?}"); }
-    for name in site.pointers() { println!("{name:?}"); }
-    println!("{:?}", site.reverse_zones());
-    for r in site.reservations() { println!("{r:?}"); }
-    println!("{} {}", site.base_url(), site.tang_url());
+    let names: Vec<String> = site.names().iter().map(|name| format!("{} {}", name.name, name.address)).collect();
+    let zone = "edge.example.com.";
+    for expected in [
+        "bastion 192.168.8.1",
+        "bastion fd08::1",
+        "api 192.168.8.2",
+        "api-int 192.168.8.2",
+        "*.apps 192.168.8.2",
+        "cp1 192.168.8.11",
+        "bootstrap 192.168.8.10",
+        "printer 192.168.8.62",
+        "cp1-mgmt 192.168.8.211",
+    ] {
+        let (label, address) = expected.split_once(' ').unwrap();
+        assert!(names.contains(&format!("{label}.{zone} {address}")), "{expected} is not in {names:?}");
+    }
+    let pointers = site.pointers();
+    let addresses: std::collections::BTreeSet<_> = pointers.iter().map(|pointer| pointer.address).collect();
+    assert_eq!(addresses.len(), pointers.len());
+    let of = |address: &str| pointers.iter().find(|p| p.address == ip(address)).map(|p| p.name.as_str());
+    assert_eq!(of("192.168.8.2"), Some("api.edge.example.com."));
+    assert_eq!(of("192.168.8.11"), Some("cp1.edge.example.com."));
+    assert_eq!(of("192.168.8.211"), Some("cp1-mgmt.edge.example.com."));
+}
+
+#[test]
+fn openshift_gets_its_front_ends_and_the_file_adds_its_own() {
+    let site = contract();
+    let shown: Vec<String> = site
+        .lb
+        .frontends
+        .iter()
+        .map(|frontend| {
+            let backends: Vec<_> = frontend
+                .backends
+                .iter()
+                .map(|backend| format!("{}{}", backend.name, if backend.backup { "+" } else { "" }))
+                .collect();
+            format!("{} {} {} {}", frontend.name, frontend.listen[0], backends.join(","), frontend.lan_only)
+        })
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            "api 192.168.8.2:6443 cp1,cp2,cp3,bootstrap+ false",
+            "machine-config 192.168.8.2:22623 cp1,cp2,cp3,bootstrap+ true",
+            "ingress-http 192.168.8.2:80 cp1,cp2,cp3 false",
+            "ingress-https 192.168.8.2:443 cp1,cp2,cp3 false",
+            "registry 192.168.8.2:5000 reg-a,reg-b false",
+        ]
+    );
+    let ingress = &site.lb.frontends[2].check;
+    assert_eq!((ingress.kind, ingress.port, ingress.path.as_str()), (CheckKind::Http, Some(1936), "/healthz/ready"));
+    assert_eq!(site.lb.frontends[0].check.path, "/readyz");
+}
+
+#[test]
+fn workers_take_the_ingress_from_the_control_plane() {
+    let worker = "\n[[node]]\nname = \"w1\"\nrole = \"worker\"\nmac = \"52:54:00:00:08:21\"\naddress = \"192.168.8.21\"\n";
+    let site = parse(&format!("{CONTRACT}{worker}"));
+    let ingress = site.lb.frontends.iter().find(|frontend| frontend.name == "ingress-http").unwrap();
+    assert_eq!(ingress.backends.len(), 1);
+    assert_eq!(ingress.backends[0].address, "192.168.8.21:80".parse().unwrap());
+}
+
+#[test]
+fn other_kinds_of_clusters_derive_less() {
+    let of_kind = |kind: &str| parse(&CONTRACT.replacen("\"openshift\"", &format!("\"{kind}\""), 1));
+    let kubernetes = of_kind("kubernetes");
+    let names: Vec<_> = kubernetes.lb.frontends.iter().map(|frontend| frontend.name.as_str()).collect();
+    assert_eq!(names, ["api", "ingress-http", "ingress-https", "registry"]);
+    let none = of_kind("none");
+    assert_eq!(none.lb.frontends.len(), 1);
+    assert!(!none.names().iter().any(|name| name.name.starts_with("api") || name.name.starts_with('*')));
+}
+
+#[test]
+fn reservations_cover_every_card_once() {
+    let site = contract();
+    let reservations = site.reservations();
+    let mut macs: Vec<Mac> = reservations.iter().flat_map(|reservation| reservation.macs.clone()).collect();
+    macs.sort_unstable();
+    let count = macs.len();
+    macs.dedup();
+    assert_eq!((macs.len(), count), (8, 8));
+    let cp2 = reservations.iter().find(|reservation| reservation.name == "cp2").unwrap();
+    assert_eq!(cp2.macs, ["52:54:00:00:08:12".parse().unwrap(), "52:54:00:00:00:13".parse().unwrap()]);
+    assert!(!site.leasable().contains(&"192.168.8.211".parse().unwrap()));
+    assert_eq!(site.leasable().len(), 123 - 2);
+}
+
+#[test]
+fn who_is_who() {
+    let site = contract();
+    let owner = |address: &str| site.owner_of_address(ip(address)).map(|owner| (owner.kind, owner.name));
+    assert_eq!(owner("192.168.8.1"), Some((OwnerKind::Bastion, "bastion".to_owned())));
+    assert_eq!(owner("192.168.8.2"), Some((OwnerKind::Vip, "api".to_owned())));
+    assert_eq!(owner("192.168.8.212"), Some((OwnerKind::Bmc, "cp2-mgmt".to_owned())));
+    assert_eq!(owner("192.168.8.99"), None);
+    assert_eq!(site.node_by_mac("5254.0000.0013".parse().unwrap()).unwrap().name, "cp2");
+    assert_eq!(site.node_by_address(ip("192.168.8.13")).unwrap().name, "cp3");
+    assert_eq!(site.side_of("eno3"), Some(Side::Lan));
+    assert_eq!(site.side_of("eno1"), Some(Side::Wan));
+    assert_eq!(site.side_of("eno9"), None);
+}
+
+#[test]
+fn guests_are_their_node_or_have_a_card_of_their_own() {
+    let site = minimal("[[vm]]\nname = \"app\"\naddress = \"192.168.8.30\"\n[[vm]]\nnode = \"w1\"\n[[node]]\nname = \"w1\"\nrole = \"worker\"\naddress = \"192.168.8.31\"\n");
+    let reservations = site.reservations();
+    let app = reservations.iter().find(|reservation| reservation.name == "app").unwrap();
+    assert_eq!(app.kind, OwnerKind::Vm);
+    assert_eq!(app.address, Some("192.168.8.30".parse().unwrap()));
+    assert_eq!(app.macs[0].0[..3], [0x52, 0x54, 0]);
+    let node = reservations.iter().find(|reservation| reservation.name == "w1").unwrap();
+    assert_eq!((node.kind, node.macs.len()), (OwnerKind::Node, 1));
+    assert_eq!(site.node_by_mac(node.macs[0]).unwrap().name, "w1");
+    assert_eq!(site, minimal("[[vm]]\nname = \"app\"\naddress = \"192.168.8.30\"\n[[vm]]\nnode = \"w1\"\n[[node]]\nname = \"w1\"\nrole = \"worker\"\naddress = \"192.168.8.31\"\n"));
+}
+
+#[test]
+fn the_rest_of_the_site_follows_whoever_does_the_job_instead() {
+    let site = minimal(
+        "[http]\nenable = false\nexternal = \"192.168.8.7\"\n[dns]\nenable = false\nexternal = \"192.168.8.8\"\n\
+         [lb]\nenable = false\nexternal = \"192.168.8.9\"\n[ntp]\nenable = false\n",
+    );
+    assert_eq!(site.base_url(), "http://192.168.8.7:8080");
+    assert_eq!(site.dns_server(), Some(ip("192.168.8.8")));
+    assert_eq!(site.ntp_server(), None);
+    assert_eq!(site.cluster_address(), ip("192.168.8.9"));
+    assert!(site.names().iter().any(|name| name.name.starts_with("api.") && name.address == ip("192.168.8.9")));
+}
+
+#[test]
+fn listen_addresses_come_with_or_without_port() {
+    let site = minimal("[http]\nlisten = [\"192.168.8.1\", \"127.0.0.1:81\"]\nport = 8081\n[tang]\nlisten = \"192.168.8.1\"\n");
+    assert_eq!(site.http.listen, ["192.168.8.1:8081".parse().unwrap(), "127.0.0.1:81".parse().unwrap()]);
+    assert_eq!(site.tang.listen, ["192.168.8.1:7500".parse().unwrap()]);
+    assert_eq!(site.base_url(), "http://192.168.8.1:8081");
+}
+
+#[test]
+fn options_become_the_bytes_of_the_wire() {
+    let site = minimal(
+        "[dhcp]\noptions = [{ code = 119, text = \"example.com\" }, { code = 43, hex = \"01:02\" }, { code = 2, u32 = 3600 }, \
+         { code = 19, bool = true }, { code = 42, ips = [\"192.0.2.1\", \"192.0.2.2\"] }, { code = 26, u16 = 1400 }]\n",
+    );
+    let bytes: Vec<_> = site.dhcp.options.iter().map(|option| (option.code, option.value.clone())).collect();
+    assert_eq!(
+        bytes,
+        [
+            (119, b"\x07example\x03com\0".to_vec()),
+            (43, vec![1, 2]),
+            (2, vec![0, 0, 14, 16]),
+            (19, vec![1]),
+            (42, vec![192, 0, 2, 1, 192, 0, 2, 2]),
+            (26, vec![5, 120]),
+        ]
+    );
+}
+
+#[test]
+fn arguments_are_filled_in_for_each_node() {
+    let site = contract();
+    let node = site.node_by_name("cp1").unwrap();
+    let args = site.fill_in(&site.profiles["rhcos"].args, node).unwrap();
+    assert_eq!(
+        args,
+        "coreos.live.rootfs_url=http://192.168.8.1:8080/rhcos/rootfs.img coreos.inst.install_dev=/dev/nvme0n1 \
+         coreos.inst.ignition_url=http://192.168.8.1:8080/ignition/cp1"
+    );
+    assert_eq!(site.fill_in("{{{role}}} {mac}", node).unwrap(), "{control-plane} 52:54:00:00:08:11");
+    assert!(site.fill_in("{x", node).is_err() && site.fill_in("}", node).is_err());
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use faros_common::site::{DhcpOption, Diagnostic, GatewayMode, Ipv4Range, Mac, Severity, Site};
+use faros_common::site::{DhcpOption, Diagnostic, GatewayMode, Ipv4Range, Mac, OwnerKind, Severity, Site};
 use ipnet::{Ipv4Net, Ipv6Net};
 
 use crate::protocol::boot::BootServers;
@@ -34,24 +34,13 @@ const PROTOCOL_OPTIONS: [u8; 10] = [
     code::END,
 ];
 
-/// What kind of thing a configured client is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// A machine of the cluster.
-    Node,
-    /// The management controller of a machine.
-    Bmc,
-    /// Anything else with a name.
-    Host,
-}
-
 /// A client that the site file names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Known {
     /// Its host name, `<node>-mgmt` for a management controller.
     pub name: String,
     /// What it is.
-    pub kind: Kind,
+    pub kind: OwnerKind,
     /// Its cards.
     pub macs: Vec<Mac>,
     /// Its UUID.
@@ -254,7 +243,7 @@ impl Config {
         };
         config.set_known(vec![Known {
             name: "cp1".into(),
-            kind: Kind::Node,
+            kind: OwnerKind::Node,
             macs: vec![Mac([0x52, 0x54, 0, 0, 8, 0x11]), Mac([0x52, 0x54, 0, 0, 8, 0x21])],
             uuid: Uuid::parse("4e420000-0000-4000-8000-000000000011"),
             address: Some(Ipv4Addr::new(192, 168, 8, 11)),
@@ -264,51 +253,28 @@ impl Config {
     }
 }
 
-/// Nodes, their management controllers and hosts, as far as DHCP has anything to do with them.
+/// Every machine that DHCP can tell by card or UUID.
 fn known_clients(site: &Site, findings: &mut Vec<Diagnostic>) -> Vec<Known> {
-    let mut known = Vec::new();
-    for (index, node) in site.nodes.iter().enumerate() {
-        check_options(&node.options, &format!("node[{index}].options"), findings);
-        let uuid = node.uuid.as_deref().and_then(Uuid::parse);
-        if node.uuid.is_some() && uuid.is_none() {
+    let known = site.reservations().into_iter().map(|reservation| {
+        check_options(&reservation.options, &format!("options of {}", reservation.name), findings);
+        let uuid = reservation.uuid.as_deref().and_then(Uuid::parse);
+        if reservation.uuid.is_some() && uuid.is_none() {
             findings.push(error(
-                &format!("node[{index}].uuid"),
-                "not a UUID".to_owned(),
+                &format!("uuid of {}", reservation.name),
+                "not a UUID that names one machine".to_owned(),
                 "as dmidecode prints it: 4e420000-0000-4000-8000-000000000011".to_owned(),
             ));
         }
-        known.push(Known {
-            name: node.name.clone(),
-            kind: Kind::Node,
-            macs: node.macs.clone(),
+        Known {
+            kind: reservation.kind,
+            macs: reservation.macs,
             uuid,
-            address: node.address,
-            options: wire_options(&node.options),
-        });
-        let bmc = node.bmc.as_ref().and_then(|bmc| Some((bmc.mac?, bmc.address)));
-        if let Some((mac, address)) = bmc {
-            known.push(Known {
-                name: format!("{}-mgmt", node.name),
-                kind: Kind::Bmc,
-                macs: vec![mac],
-                uuid: None,
-                address,
-                options: Vec::new(),
-            });
+            address: reservation.address,
+            options: wire_options(&reservation.options),
+            name: reservation.name,
         }
-    }
-    for (index, host) in site.hosts.iter().enumerate() {
-        check_options(&host.options, &format!("host[{index}].options"), findings);
-        known.extend(host.mac.map(|mac| Known {
-            name: host.name.clone(),
-            kind: Kind::Host,
-            macs: vec![mac],
-            uuid: None,
-            address: Some(host.address),
-            options: wire_options(&host.options),
-        }));
-    }
-    known
+    });
+    known.collect()
 }
 
 fn wire_options(options: &[DhcpOption]) -> Vec<(u8, Vec<u8>)> {

@@ -1,3 +1,5 @@
-//! Hands over to `faros_common::daemon`.
+//! Hands over to [`faros_common::daemon`].
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    faros_common::daemon::main::<faros_dhcpd::Dhcpd>()
+}

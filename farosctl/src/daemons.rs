@@ -21,8 +21,11 @@ pub(crate) const DHCPD: &str = "dhcpd";
 pub(crate) const TFTPD: &str = "tftpd";
 pub(crate) const IGNITION_HTTP: &str = "ignition-http";
 
+/// Whether a site file wants a daemon here.
+type Enabled = fn(&Site) -> bool;
+
 /// Every daemon that a site file can ask for, in the order in which a booting node meets them.
-const KNOWN: &[(&str, fn(&Site) -> bool)] = &[
+const KNOWN: &[(&str, Enabled)] = &[
     (DHCPD, |site| site.dhcp.enable),
     (TFTPD, |site| site.tftp.enable),
     (IGNITION_HTTP, |site| site.http.enable),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use faros_common::site::{Mac, Site};
+use faros_common::site::{Mac, OwnerKind, Site};
 use serde::Serialize;
 
 use crate::events::event::Event;
@@ -14,20 +14,11 @@ use crate::leases::Lease;
 pub(crate) struct Machine {
     /// Its name in the site file.
     pub(crate) name: Option<String>,
-    /// Whether it is a node, a host, a management controller; `None`: the site file does not know it.
-    pub(crate) kind: Option<Kind>,
+    /// What the site file says it is; `None`: the site file does not know it.
+    pub(crate) kind: Option<OwnerKind>,
     pub(crate) macs: Vec<Mac>,
     pub(crate) addresses: Vec<IpAddr>,
     pub(crate) uuid: Option<String>,
-}
-
-/// What the site file calls a machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Kind {
-    Node,
-    Host,
-    Bmc,
 }
 
 impl Machine {
@@ -44,7 +35,8 @@ impl Machine {
         });
         if found.is_none() {
             // A dynamic lease may carry the name, or tie an address to a card that the site knows.
-            for lease in leases.iter().filter(|lease| lease.concerns(&machine) || (bare && lease.is_named(argument))) {
+            let meant = |lease: &&Lease| lease.concerns(&machine) || (bare && lease.is_named(argument));
+            for lease in leases.iter().filter(meant).collect::<Vec<_>>() {
                 machine.take(lease);
             }
             found = site.and_then(|site| known(site).into_iter().find(|known| known.shares_identity_with(&machine)));
@@ -54,6 +46,11 @@ impl Machine {
             resolved.take(lease);
         }
         (resolved != Self::default()).then_some(resolved)
+    }
+
+    /// A machine of which only a name is known.
+    pub(crate) fn named(name: &str) -> Self {
+        Self { name: Some(name.to_owned()), ..Self::default() }
     }
 
     /// The identity that the text itself states, if any.
@@ -110,34 +107,25 @@ impl Machine {
 
 /// Whatever the site file gives an identity to.
 fn known(site: &Site) -> Vec<Machine> {
-    let mut known = Vec::new();
-    for node in &site.nodes {
-        known.push(Machine {
-            name: Some(node.name.clone()),
-            kind: Some(Kind::Node),
-            macs: node.macs.clone(),
-            addresses: node.address.into_iter().map(IpAddr::V4).chain(node.address6.map(IpAddr::V6)).collect(),
-            uuid: node.uuid.clone(),
+    let mut known: Vec<Machine> = site
+        .reservations()
+        .into_iter()
+        .map(|reservation| Machine {
+            name: Some(reservation.name),
+            kind: Some(reservation.kind),
+            macs: reservation.macs,
+            addresses: Vec::new(),
+            uuid: reservation.uuid,
+        })
+        .collect();
+    // Owners come with addresses, also those that DHCP has nothing to do with.
+    for (address, owner) in site.owners() {
+        let place = known.iter().position(|machine| machine.name.as_ref() == Some(&owner.name));
+        let place = place.unwrap_or_else(|| {
+            known.push(Machine { kind: Some(owner.kind), ..Machine::named(&owner.name) });
+            known.len() - 1
         });
-    }
-    for node in &site.nodes {
-        let Some(bmc) = &node.bmc else { continue };
-        known.push(Machine {
-            name: Some(format!("{}-mgmt", node.name)),
-            kind: Some(Kind::Bmc),
-            macs: bmc.mac.into_iter().collect(),
-            addresses: bmc.address.into_iter().map(IpAddr::V4).collect(),
-            uuid: None,
-        });
-    }
-    for host in &site.hosts {
-        known.push(Machine {
-            name: Some(host.name.clone()),
-            kind: Some(Kind::Host),
-            macs: host.mac.into_iter().collect(),
-            addresses: vec![IpAddr::V4(host.address)],
-            uuid: None,
-        });
+        known[place].addresses.push(address);
     }
     known
 }
@@ -157,4 +145,83 @@ fn is_uuid(text: &str) -> bool {
     let parts: Vec<&str> = text.split('-').collect();
     parts.iter().map(|part| part.len()).eq([8, 4, 4, 4, 12])
         && parts.iter().all(|part| part.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn site() -> Site {
+        let text = r#"
+            version = 1
+            [cluster]
+            name = "edge"
+            domain = "example.com"
+            [lan]
+            interface = "lan0"
+            address = "192.168.8.1/24"
+            pool = "192.168.8.128-192.168.8.250"
+            [[node]]
+            name = "cp1"
+            role = "control-plane"
+            mac = ["52:54:00:00:08:11", "52:54:00:00:08:12"]
+            address = "192.168.8.11"
+            bmc = { url = "redfish://192.168.8.211", mac = "52:54:00:00:09:11", address = "192.168.8.211" }
+            [[host]]
+            name = "printer"
+            mac = "52:54:00:aa:00:01"
+            address = "192.168.8.62"
+        "#;
+        faros_common::site::parse(text, std::path::Path::new("site.toml")).unwrap().site
+    }
+
+    fn leases() -> Vec<Lease> {
+        crate::leases::read_all(&json!([
+            { "address": "192.168.8.130", "mac": "52:54:00:aa:00:02", "host_name": "laptop", "state": "active" },
+            { "address": "192.168.8.131", "mac": "52:54:00:00:08:12", "state": "active" },
+        ]))
+    }
+
+    fn resolve(argument: &str) -> Option<(Option<String>, usize, usize)> {
+        let machine = Machine::resolve(argument, Some(&site()), &leases())?;
+        Some((machine.name, machine.macs.len(), machine.addresses.len()))
+    }
+
+    #[test]
+    fn a_node_is_found_by_everything_it_has() {
+        let cp1 = Some((Some("cp1".to_owned()), 2, 2));
+        for argument in ["cp1", "cp1.edge.example.com", "cp1.edge.example.com.", "192.168.8.11", "5254.0000.0812"] {
+            assert_eq!(resolve(argument), cp1, "{argument}");
+        }
+        // The address of a dynamic lease leads to the card, and the card to the node.
+        assert_eq!(resolve("192.168.8.131"), cp1);
+        assert_eq!(resolve("52:54:00:00:09:11").unwrap().0.as_deref(), Some("cp1-mgmt"));
+        assert_eq!(resolve("192.168.8.62").unwrap().0.as_deref(), Some("printer"));
+    }
+
+    #[test]
+    fn strangers_are_what_their_lease_says() {
+        assert_eq!(resolve("laptop"), Some((None, 1, 1)));
+        assert_eq!(resolve("192.168.8.130"), Some((None, 1, 1)));
+        assert_eq!(resolve("52:54:00:ff:ff:ff"), Some((None, 1, 0)));
+        assert_eq!(resolve("nobody"), None);
+        assert!(resolve("b1e7c2c0-8a5f-4b0e-9f57-3c1d2e4f5a6b").is_some());
+    }
+
+    #[test]
+    fn an_event_concerns_the_machine_it_names() {
+        let cp1 = Machine::resolve("cp1", Some(&site()), &[]).unwrap();
+        let concerns = |fields: &str| {
+            let line = format!(r#"{{"daemon":"dhcpd","event":"x"{fields}}}"#);
+            cp1.concerns(&Event::parse(&line).unwrap())
+        };
+        assert!(concerns(r#","node":"cp1""#));
+        assert!(concerns(r#","mac":"52:54:00:00:08:12""#));
+        assert!(concerns(r#","address":"192.168.8.11""#));
+        assert!(!concerns(r#","node":"cp2","address":"192.168.8.11""#));
+        assert!(!concerns(r#","mac":"52:54:00:aa:00:01","address":"192.168.8.11""#));
+        assert!(!concerns(""));
+    }
 }

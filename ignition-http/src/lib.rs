@@ -1,1 +1,2 @@
 //! Boot scripts, Ignition and files over HTTP.
+pub mod protocol;

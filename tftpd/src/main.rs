@@ -1,3 +1,7 @@
 //! Hands over to `faros_common::daemon`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    faros_common::daemon::main::<faros_tftpd::Tftpd>()
+}

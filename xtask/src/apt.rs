@@ -99,7 +99,8 @@ fn unpack_one(package: &Package, target: &Path) -> Result<(), String> {
         .map(|entry| entry.path())
         .find(|path| path.extension() == Some(OsStr::new("deb")))
         .ok_or_else(|| format!("apt-get download {} left no .deb file", package.name))?;
-    run("dpkg", [OsStr::new("-x"), archive.as_os_str(), peers.as_os_str()], None)?;
+    let place = if package.way == Way::UnpackApart { peers.join(package.name) } else { peers };
+    run("dpkg", [OsStr::new("-x"), archive.as_os_str(), place.as_os_str()], None)?;
     fs::remove_dir_all(&download).map_err(io)?;
     fs::write(unpacked_marker(target, package), "").map_err(io)
 }

@@ -22,6 +22,8 @@ pub(crate) enum Way {
     Install,
     /// Only unpacked below `target/peers`: its service would start with the machine if it were installed.
     Unpack,
+    /// Unpacked below `target/peers/PACKAGE` and not in `PATH`: it also holds a program of another peer's name.
+    UnpackApart,
 }
 
 /// One package.
@@ -42,6 +44,10 @@ impl Package {
 
     const fn unpacked(name: &'static str, why: &'static str, jobs: &'static [Job]) -> Self {
         Self { name, why, way: Way::Unpack, jobs }
+    }
+
+    const fn unpacked_apart(name: &'static str, why: &'static str, jobs: &'static [Job]) -> Self {
+        Self { name, why, way: Way::UnpackApart, jobs }
     }
 }
 
@@ -79,7 +85,8 @@ const PACKAGES: &[Package] = &[
     Package::new("dnsmasq-base", "dnsmasq, a DHCP and TFTP server to compare with", PEERS),
     Package::unpacked("kea-dhcp4-server", "Kea, a DHCP server to compare with", &[Bench]),
     Package::unpacked("tftpd-hpa", "in.tftpd, a TFTP server to compare with", PEERS),
-    Package::new("libwrap0", "a library of in.tftpd", PEERS),
+    Package::unpacked_apart("atftpd", "a TFTP server with windows to compare with", &[Bench]),
+    Package::new("libwrap0", "a library of in.tftpd and atftpd", PEERS),
     Package::new("tcpdump", "captures, when a test fails", &[Test]),
     Package::new("python3-venv", "a place for clients from the Python index", &[Test]),
 ];
@@ -104,9 +111,9 @@ mod tests {
 
     #[test]
     fn servers_with_a_service_are_never_installed() {
-        for name in ["kea-dhcp4-server", "tftpd-hpa"] {
+        for name in ["kea-dhcp4-server", "tftpd-hpa", "atftpd"] {
             let package = PACKAGES.iter().find(|package| package.name == name).expect("listed");
-            assert_eq!(package.way, Way::Unpack, "{name}");
+            assert_ne!(package.way, Way::Install, "{name}");
         }
     }
 }

@@ -8,7 +8,7 @@ use super::log::{Journal, State, check_length, padded};
 use super::{JournalError, Lsn};
 
 /// How much of a snapshot is written between two commits, in bytes: it bounds what a commit waits for.
-const STEP_BYTES: usize = 512 * 1024;
+const STEP_BYTES: usize = if cfg!(test) { 2 * 1024 } else { 512 * 1024 };
 
 /// A snapshot being written to `NAME.tmp`.
 ///
@@ -98,7 +98,7 @@ impl Journal {
             && let Some(payload) = compaction.records.next()
         {
             let sequence = compaction.count;
-            Record { kind: Kind::Snapshot, sequence, place: 0, payload: &payload }.encode(seed, &mut bytes);
+            Record { kind: Kind::Snapshot, sequence, place: 0, session: 0, payload: &payload }.encode(seed, &mut bytes);
             compaction.count += 1;
         }
         self.flush(compaction, &bytes)
@@ -110,11 +110,11 @@ impl Journal {
         let base = compaction.base.max(self.durable);
         let mut bytes = Vec::new();
         for payload in &compaction.tail {
-            Record { kind: Kind::Snapshot, sequence: compaction.count, place: 0, payload }.encode(seed, &mut bytes);
+            Record { kind: Kind::Snapshot, sequence: compaction.count, place: 0, session: 0, payload }.encode(seed, &mut bytes);
             compaction.count += 1;
         }
         let payload = &base.0.to_le_bytes();
-        Record { kind: Kind::Seal, sequence: compaction.count, place: 0, payload }.encode(seed, &mut bytes);
+        Record { kind: Kind::Seal, sequence: compaction.count, place: 0, session: 0, payload }.encode(seed, &mut bytes);
         self.flush(compaction, &bytes)?;
 
         if let Err(error) = self.files.disk.rename(&self.files.tmp, &self.files.journal) {
@@ -126,6 +126,7 @@ impl Journal {
         }
         // From here on the old file has no name: the new one is the journal, durable or not.
         self.header = header;
+        self.session = 0;
         self.end = compaction.written;
         self.allocated = compaction.written;
         self.sealed_end = compaction.written;
@@ -135,6 +136,7 @@ impl Journal {
         if let Some(file) = compaction.file.take() {
             self.state = State::Sound(file);
         }
+        self.affirmed = true;
         self.settle(base);
         // Behind by one generation at most, which recovery allows for.
         self.marker_stale = self.files.mark(header.generation).is_err();

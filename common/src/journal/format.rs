@@ -5,7 +5,7 @@ use super::Lsn;
 /// Length of the file header.
 pub(super) const HEADER_BYTES: usize = 64;
 /// Length of what precedes a record's payload.
-pub(super) const RECORD_HEADER_BYTES: usize = 24;
+pub(super) const RECORD_HEADER_BYTES: usize = 28;
 /// Longest name of a journal.
 pub(super) const NAME_BYTES_MAX: usize = 16;
 /// Version of the file layout that this program writes, and the newest that it reads.
@@ -106,6 +106,8 @@ pub(super) enum Kind {
     Seal = 2,
     /// Appended since; its sequence is its LSN.
     Appended = 3,
+    /// A process begins to append here; its sequence is the last LSN before, its session is new.
+    Session = 4,
 }
 
 /// One record, its payload borrowed from the file's bytes.
@@ -115,13 +117,17 @@ pub(super) struct Record<'a> {
     pub(super) sequence: u64,
     /// Records before it in the batch of one `fdatasync`.
     pub(super) place: u32,
+    /// Which process wrote it, counted within the file. What an earlier process failed to write, and to cut off, may
+    /// turn up again behind what a later one wrote: it is known by its lower number.
+    pub(super) session: u32,
     pub(super) payload: &'a [u8],
 }
 
 impl<'a> Record<'a> {
-    /// The first sequence number of the batch that this record was written in: all before it were durable by then.
-    pub(super) fn batch_first(&self) -> u64 {
-        self.sequence.saturating_sub(u64::from(self.place))
+    /// Whether an earlier record must have been durable when this one was written: it stands before this one's batch.
+    pub(super) fn proves(&self, earlier: u64) -> bool {
+        // A session's own record is written together with what its process had found.
+        self.kind == Kind::Appended && self.sequence.saturating_sub(u64::from(self.place)) > earlier
     }
 
     /// The base LSN that a seal carries.
@@ -141,7 +147,8 @@ impl<'a> Record<'a> {
         head[..4].copy_from_slice(&length.to_le_bytes());
         head[8..16].copy_from_slice(&self.sequence.to_le_bytes());
         head[16..20].copy_from_slice(&self.place.to_le_bytes());
-        head[20] = self.kind as u8;
+        head[20..24].copy_from_slice(&self.session.to_le_bytes());
+        head[24] = self.kind as u8;
         let crc = checksum(seed, &head, self.payload);
         head[4..8].copy_from_slice(&crc.to_le_bytes());
         into.extend_from_slice(&head);
@@ -152,13 +159,14 @@ impl<'a> Record<'a> {
     pub(super) fn decode(bytes: &'a [u8], seed: u32, payload_bytes_max: usize) -> Option<Self> {
         let head = bytes.first_chunk::<RECORD_HEADER_BYTES>()?;
         let length = u32_at(head, 0) as usize;
-        if length > payload_bytes_max || head[21..] != [0; 3] {
+        if length > payload_bytes_max || head[25..] != [0; 3] {
             return None;
         }
-        let kind = match head[20] {
+        let kind = match head[24] {
             1 => Kind::Snapshot,
             2 => Kind::Seal,
             3 => Kind::Appended,
+            4 => Kind::Session,
             _ => return None,
         };
         let payload = bytes[RECORD_HEADER_BYTES..].get(..length)?;
@@ -166,6 +174,7 @@ impl<'a> Record<'a> {
             kind,
             sequence: u64_at(head, 8),
             place: u32_at(head, 16),
+            session: u32_at(head, 20),
             payload,
         })
     }
@@ -219,7 +228,7 @@ mod tests {
 
     #[test]
     fn a_record_is_read_back_only_with_its_own_seed_and_whole() {
-        let record = Record { kind: Kind::Appended, sequence: 17, place: 2, payload: b"lease" };
+        let record = Record { kind: Kind::Appended, sequence: 17, place: 2, session: 4, payload: b"lease" };
         let mut bytes = Vec::new();
         record.encode(HEADER.seed(), &mut bytes);
         assert_eq!(Record::decode(&bytes, HEADER.seed(), 5), Some(record));

@@ -73,7 +73,7 @@ pub fn inspect_on(
         .map(|found| {
             let (kind, lsn) = match found.kind {
                 Kind::Appended => (EntryKind::Appended, Lsn(found.sequence)),
-                Kind::Snapshot | Kind::Seal => (EntryKind::Snapshot, scan.base),
+                _ => (EntryKind::Snapshot, scan.base),
             };
             (found.offset as u64, Ok(Entry { kind, lsn, record: found.payload.to_vec() }))
         })

@@ -7,10 +7,13 @@ use std::sync::Arc;
 use super::compaction::Compaction;
 use super::disk::{Disk, DiskFile};
 use super::error::is_full;
-use super::files::{Files, write_all};
-use super::format::{HEADER_BYTES, Header, Kind, NAME_BYTES_MAX, Record};
+use super::files::Files;
+use super::format::{HEADER_BYTES, Header, Kind, NAME_BYTES_MAX, RECORD_HEADER_BYTES, Record};
 use super::scan::Scan;
 use super::{JournalError, JournalOptions, Lsn, RealDisk, Recovered};
+
+/// How often a batch is tried again within one commit when signals cut the write short. Beyond it: an error.
+const SHORT_WRITES_MAX: u32 = 4;
 
 /// An open journal, for one thread. [`GroupCommit`](super::GroupCommit) shares it among tasks.
 ///
@@ -29,13 +32,18 @@ pub struct Journal {
     pub(super) lock: Option<Box<dyn Any + Send>>,
     pub(super) state: State,
     pub(super) header: Header,
+    /// Numbers the processes that have appended to this file.
+    pub(super) session: u32,
     /// Where the next batch goes: everything before is durable.
     pub(super) end: u64,
     /// Up to here the file exists, with zeroes beyond `end`.
     pub(super) allocated: u64,
     /// Where the snapshot ends.
     pub(super) sealed_end: u64,
+    /// The last record in the file; durable, if affirmed.
     pub(super) durable: Lsn,
+    /// What was read at the start is known to be on disk.
+    pub(super) affirmed: bool,
     /// Appended, not yet durable: numbers from `durable + 1` on.
     pub(super) pending: Vec<Vec<u8>>,
     pub(super) compaction: Option<Compaction>,
@@ -94,11 +102,14 @@ impl Journal {
     /// # Errors
     /// Those of the disk. What was not durable stays appended: call again, about once a second.
     pub fn commit(&mut self) -> Result<Lsn, JournalError> {
-        self.heal()?;
-        if !self.pending.is_empty() {
-            self.write_batch()?;
+        for _ in 0..SHORT_WRITES_MAX {
+            self.heal()?;
+            if self.pending.is_empty() || self.write_batch()? {
+                return Ok(self.durable);
+            }
         }
-        Ok(self.durable)
+        let error = std::io::Error::new(std::io::ErrorKind::Interrupted, "writes are cut short again and again");
+        Err(self.files.error("write", &self.files.journal, error))
     }
 
     /// Replaces everything by these records, which stand for the whole state after all that was appended.
@@ -129,10 +140,10 @@ impl Journal {
         self.header.generation
     }
 
-    /// The last record that is durable.
+    /// The last record that is durable; 0 while not even what was recovered is, on a disk that failed from the start.
     #[must_use]
     pub fn durable(&self) -> Lsn {
-        self.durable
+        if self.affirmed { self.durable } else { Lsn(0) }
     }
 
     /// The last record appended.
@@ -166,41 +177,59 @@ impl Journal {
         self.last()
     }
 
-    fn write_batch(&mut self) -> Result<(), JournalError> {
-        let seed = self.header.seed();
-        let mut bytes = Vec::with_capacity(self.pending.iter().map(|record| record.len() + 24).sum());
-        for (place, payload) in (0u32..).zip(&self.pending) {
-            let sequence = self.durable.0 + 1 + u64::from(place);
-            Record { kind: Kind::Appended, sequence, place, payload }.encode(seed, &mut bytes);
-        }
+    /// `false` if the write was cut short without a reason.
+    fn write_batch(&mut self) -> Result<bool, JournalError> {
+        let mut bytes = self.encode_batch();
         let length = bytes.len();
-        let mut allocated = self.allocated;
-        if self.end + length as u64 > allocated {
+        let step = self.options.preallocate_bytes;
+        if step > 0 && self.end + length as u64 > self.allocated {
             // Zeroes ahead come with the batch that needs the room.
-            let step = self.options.preallocate_bytes;
-            allocated = self.end + length as u64;
-            if step > 0 {
-                allocated = allocated.next_multiple_of(step);
-                bytes.resize((allocated - self.end) as usize, 0);
-            }
+            let ahead = (self.end + length as u64).next_multiple_of(step);
+            bytes.resize((ahead - self.end) as usize, 0);
         }
-        let State::Sound(file) = &mut self.state else { return Err(JournalError::Closed) };
-        let mut written = write_all(&mut **file, self.end, &bytes);
+        let State::Sound(file) = &mut self.state else { return Ok(false) };
+        let mut written = file.write_at(self.end, &bytes);
         if bytes.len() > length && written.as_ref().is_err_and(is_full) {
             // No room for the zeroes, perhaps for the records.
-            allocated = self.end + length as u64;
-            written = write_all(&mut **file, self.end, &bytes[..length]);
+            written = file.write_at(self.end, &bytes[..length]);
         }
-        if let Err(error) = written {
-            return Err(self.fail("write", if is_full(&error) { State::Reopen } else { State::Rotate }, error));
-        }
+        let written = match written {
+            Ok(written) if written >= length => written,
+            // Zeroes tell why, and look like no record: a batch in two writes could be torn within a sector.
+            Ok(written) => match file.write_at(self.end + written as u64, &vec![0; length - written]) {
+                // A signal: cut off and written anew.
+                Ok(_) => {
+                    self.state = State::Reopen;
+                    return Ok(false);
+                }
+                Err(error) => return Err(self.write_failed(error)),
+            },
+            Err(error) => return Err(self.write_failed(error)),
+        };
         if let Err(error) = file.sync() {
             return Err(self.fail("synchronise", State::Rotate, error));
         }
+        self.allocated = self.allocated.max(self.end + written as u64);
         self.end += length as u64;
-        self.allocated = allocated.max(self.end);
         self.settle(self.last());
-        Ok(())
+        Ok(true)
+    }
+
+    fn encode_batch(&self) -> Vec<u8> {
+        let seed = self.header.seed();
+        let length = self.pending.iter().map(|record| RECORD_HEADER_BYTES + record.len()).sum();
+        let mut bytes = Vec::with_capacity(length);
+        for (place, payload) in (0u32..).zip(&self.pending) {
+            let sequence = self.durable.0 + 1 + u64::from(place);
+            Record { kind: Kind::Appended, sequence, place, session: self.session, payload }
+                .encode(seed, &mut bytes);
+        }
+        bytes
+    }
+
+    fn write_failed(&mut self, error: std::io::Error) -> JournalError {
+        let full = is_full(&error) || error.kind() == std::io::ErrorKind::Interrupted;
+        self.fail("write", if full { State::Reopen } else { State::Rotate }, error)
     }
 
     /// Everything up to here is durable.
@@ -255,17 +284,26 @@ impl Journal {
         Ok(())
     }
 
-    /// Copies what is certain, and what waits, into a fresh file.
+    /// Puts a fresh file in place: the snapshot under way, if there is one, or else a copy of what is certain and of
+    /// what waits.
     fn rotate(&mut self) -> Result<(), JournalError> {
+        if self.compaction.is_none() {
+            let (records, version) = self.certain_and_waiting()?;
+            self.compaction = Some(Compaction::new(records, self.last(), version));
+        }
+        while !self.step_snapshot()? {}
+        Ok(())
+    }
+
+    fn certain_and_waiting(&mut self) -> Result<(Vec<Vec<u8>>, u16), JournalError> {
         let name = &self.files.journal;
         let bytes = self.files.disk.read(name).map_err(|error| self.files.error("read", name, error))?;
-        let damaged = |offset: usize| JournalError::Damaged {
-            path: self.files.journal_path(),
-            offset: offset as u64,
-            before: 0,
-            after: 0,
+        let path = self.files.journal_path();
+        let damaged = |at: usize| JournalError::Damaged { path, offset: at as u64, before: 0, after: 0 };
+        let scan = match Scan::new(&bytes, self.options.record_bytes_max) {
+            Ok(scan) => scan,
+            Err(_) => return Err(damaged(0)),
         };
-        let scan = Scan::new(&bytes, self.options.record_bytes_max).map_err(|_| damaged(0))?;
         if let Some(damage) = scan.damage.first() {
             return Err(damaged(damage.bytes.start));
         }
@@ -282,9 +320,7 @@ impl Journal {
             .collect();
         records.extend(self.pending.iter().skip((certain.0 - self.durable.0) as usize).cloned());
         self.header.generation = self.header.generation.max(scan.header.generation);
-        self.compaction = Some(Compaction::new(records, self.last(), scan.header.version));
-        while !self.step_snapshot()? {}
-        Ok(())
+        Ok((records, scan.header.version))
     }
 }
 

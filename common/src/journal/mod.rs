@@ -48,20 +48,22 @@
 //!   │farosjnl│ format │ records│ zero   │ generation  │ salt        │ name, NUL  │ zero     │CRC32C │
 //!   │        │ = 1    │ version│        │             │             │ padded     │          │ 0..60 │
 //!   └────────┴────────┴────────┴────────┴─────────────┴─────────────┴────────────┴──────────┴───────┘
-//! record, 24 bytes and the payload
-//!   0        4        8                 16       20     21    24
-//!   ├────────┼────────┼─────────────────┼────────┼──────┼─────┼───────────────┤
-//!   │ length │ CRC32C │ sequence        │ place  │ kind │ zero│ payload …     │
-//!   └────────┴────────┴─────────────────┴────────┴──────┴─────┴───────────────┘
+//! record, 28 bytes and the payload
+//!   0        4        8                 16       20       24     25    28
+//!   ├────────┼────────┼─────────────────┼────────┼────────┼──────┼─────┼───────────────┤
+//!   │ length │ CRC32C │ sequence        │ place  │ session│ kind │ zero│ payload …     │
+//!   └────────┴────────┴─────────────────┴────────┴────────┴──────┴─────┴───────────────┘
 //! file
-//!   header, snapshot record*, seal, appended record*, zeroes written ahead*
+//!   header, snapshot record*, seal, (appended record or session record)*, zeroes written ahead*
 //! ```
 //!
 //! *CRC32C* of a record continues that of the file's salt and generation (8 bytes each) over the record without the
 //! CRC field: no record of another file passes for one of this, nor does anything that a client sends, who does not
 //! know the salt. *kind* is 1 in a snapshot (sequence counts from 0), 2 for the seal that ends it (sequence: how many
 //! records it has; payload: the last [`Lsn`] that it stands for, 8 bytes), 3 for an appended record (sequence: its
-//! [`Lsn`]). *place* counts from 0 within the batch that one `fdatasync` covered, so a later record proves that all
+//! [`Lsn`]), 4 for the record that each process writes first (sequence: the last LSN before it; *session*: one more than
+//! before). A record with a lower session than those before it was never promised: an earlier process had failed to
+//! cut it off. *place* counts from 0 within the batch that one `fdatasync` covered, so a later record proves that all
 //! before its batch had been promised.
 
 mod compaction;
@@ -76,13 +78,20 @@ mod real;
 mod recovery;
 mod scan;
 pub mod sim;
+mod status;
+#[cfg(test)]
+mod tests;
+mod worker;
 
 pub use disk::{Disk, DiskFile, Space};
 pub use error::JournalError;
-pub use group::{GroupCommit, JournalStatus, Progress};
+pub use group::{
+    GroupCommit, Progress, QUEUE_BYTES_MAX, QUEUE_RECORDS_MAX, SNAPSHOT_AFTER_BYTES, SNAPSHOT_RETRY,
+};
 pub use inspect::{Entry, EntryKind, inspect, inspect_on};
 pub use log::Journal;
 pub use real::RealDisk;
+pub use status::JournalStatus;
 
 /// Longest record that a journal takes unless its options say otherwise, in bytes.
 pub const RECORD_BYTES_MAX: usize = 64 * 1024;

@@ -6,9 +6,8 @@ use std::sync::Arc;
 
 use super::compaction::{Compaction, EMPTY_END};
 use super::disk::Disk;
-use super::error::is_full;
 use super::files::{Files, write_all};
-use super::format::{BadHeader, FORMAT, Header};
+use super::format::{BadHeader, FORMAT, Header, Kind, Record};
 use super::log::{Journal, State, padded};
 use super::scan::Scan;
 use super::{JournalError, JournalOptions, Lsn, OnDamage, Recovered, RecoveryReport};
@@ -24,10 +23,10 @@ pub(super) fn open(
         source: Arc::new(source),
     })?;
     let has = |name: &String| names.contains(name);
-    // On a disk that takes no writing the state can still be read, and be honoured.
+    // On a disk that takes no writing now the state can still be read, and be honoured.
     let (lock, mut writable) = match lock(&files) {
         Ok(lock) => (Some(lock), true),
-        Err(error) if error.is_full() && has(&files.journal) => (None, false),
+        Err(JournalError::Disk { .. }) if has(&files.journal) => (None, false),
         Err(error) => return Err(error),
     };
     let stale_snapshot = has(&files.tmp);
@@ -37,12 +36,15 @@ pub(super) fn open(
     let journal = Journal {
         options,
         lock,
-        state: State::Reopen,
+        // Until what has been read is known to be on disk.
+        state: State::Rotate,
         header: Header { version: 0, generation: 0, salt: 0, name },
+        session: 0,
         end: EMPTY_END,
         allocated: EMPTY_END,
         sealed_end: EMPTY_END,
         durable: Lsn(0),
+        affirmed: false,
         pending: Vec::new(),
         compaction: None,
         marker_stale: true,
@@ -67,11 +69,11 @@ pub(super) fn lock(files: &Files) -> Result<Box<dyn Any + Send>, JournalError> {
     })
 }
 
-/// Whether a repair was done; a disk that takes no writing for now is no reason to give up.
+/// Whether a repair was done. A disk that fails is no reason not to honour what can be read: the journal heals later.
 fn allowed(done: Result<(), JournalError>) -> Result<bool, JournalError> {
     match done {
         Ok(()) => Ok(true),
-        Err(error) if error.is_full() => Ok(false),
+        Err(JournalError::Disk { .. }) => Ok(false),
         Err(error) => Err(error),
     }
 }
@@ -139,6 +141,7 @@ fn existing(
         tmpfs,
     };
     journal.header = scan.header;
+    journal.session = scan.session;
     journal.end = scan.end as u64;
     journal.sealed_end = scan.sealed_end as u64;
     journal.durable = scan.last;
@@ -190,34 +193,37 @@ fn repair(journal: &mut Journal, bytes: &[u8], recovered: &Recovered) -> Result<
         };
         return allowed(done).map(|_| ());
     }
-    match reaffirm(journal, bytes, report.cut.is_some()) {
-        Ok(()) => {}
-        Err(error) if is_full(&error) => {}
-        Err(error) => {
-            journal.state = State::Rotate;
-            return Err(files.error("synchronise", &files.journal, error));
-        }
-    }
+    let reaffirmed = reaffirm(journal, bytes, report.cut.is_some());
+    allowed(reaffirmed.map_err(|error| files.error("synchronise", &files.journal, error)))?;
     if journal.marker_stale {
         journal.marker_stale = !allowed(files.mark(report.generation))?;
     }
     Ok(())
 }
 
-/// Makes durable what has been read: a process that was killed between a write and its `fdatasync`, or after a
-/// failed one, leaves pages that can be read and yet are not on disk, some of them marked clean.
+/// Makes durable what has been read, and begins a session behind it.
+///
+/// A process that was killed between a write and its `fdatasync`, or after a failed one, leaves pages that can be read
+/// and yet are not on disk, some of them marked clean; and it may leave cut what on disk is not cut.
 fn reaffirm(journal: &mut Journal, bytes: &[u8], cut: bool) -> io::Result<()> {
     let files = &journal.files;
     let mut file = files.disk.open(&files.journal)?;
     if cut {
         file.truncate(journal.end)?;
     }
-    let appended = &bytes[journal.sealed_end as usize..journal.end as usize];
-    write_all(&mut *file, journal.sealed_end, appended)?;
+    let session = journal.session.checked_add(1).ok_or(io::ErrorKind::QuotaExceeded)?;
+    let mut appended = bytes[journal.sealed_end as usize..journal.end as usize].to_vec();
+    Record { kind: Kind::Session, sequence: journal.durable.0, place: 0, session, payload: &[] }
+        .encode(journal.header.seed(), &mut appended);
+    write_all(&mut *file, journal.sealed_end, &appended)?;
     file.sync()?;
     // The rename that put this file in place may not be durable either.
     files.disk.sync_dir()?;
-    journal.allocated = if cut { journal.end } else { bytes.len() as u64 };
+    journal.session = session;
+    let size = if cut { journal.end } else { bytes.len() as u64 };
+    journal.end = journal.sealed_end + appended.len() as u64;
+    journal.allocated = size.max(journal.end);
     journal.state = State::Sound(file);
+    journal.affirmed = true;
     Ok(())
 }

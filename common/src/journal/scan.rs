@@ -50,6 +50,8 @@ pub(super) struct Scan<'a> {
     pub(super) base: Lsn,
     /// The last record.
     pub(super) last: Lsn,
+    /// The last process that wrote to it.
+    pub(super) session: u32,
     /// Where the next record goes.
     pub(super) end: usize,
     /// Why what follows `end` is to be cut, unless it is zeroes.
@@ -71,6 +73,7 @@ impl<'a> Scan<'a> {
             sealed_end: 0,
             base: Lsn(0),
             last: Lsn(0),
+            session: 0,
             end: HEADER_BYTES,
             cut: None,
             damage: Vec::new(),
@@ -132,6 +135,12 @@ impl<'a> Scanner<'a> {
     /// Takes the record if it is the next one, or a copy of an earlier one.
     fn take(&mut self, at: usize, size: usize, record: Record<'_>, payload: Cow<'a, [u8]>) -> bool {
         match (record.kind, self.sealed) {
+            (Kind::Session, true) if self.begins(&record) && record.sequence + 1 == self.expected => {
+                self.scan.session = record.session;
+                self.scan.end = at + size;
+                true
+            }
+            (Kind::Appended, true) if record.session != self.scan.session && !self.is_copy(&record) => false,
             (Kind::Snapshot, false) | (Kind::Appended, true) if record.sequence == self.expected => {
                 self.expected += 1;
                 self.scan.snapshot_records += usize::from(record.kind == Kind::Snapshot);
@@ -166,14 +175,23 @@ impl<'a> Scanner<'a> {
             Kind::Snapshot => self.sealed || record.sequence < self.expected,
             Kind::Seal => self.sealed,
             Kind::Appended => self.sealed && record.sequence < self.expected,
+            Kind::Session => self.sealed && record.session <= self.scan.session,
         }
+    }
+
+    /// Whether the record tells of a process that has not been heard of.
+    fn begins(&self, record: &Record<'_>) -> bool {
+        record.session > self.scan.session
     }
 
     /// Whether the record may come next, with others missing before it.
     fn is_later(&self, record: &Record<'_>) -> bool {
         match record.kind {
             Kind::Snapshot | Kind::Seal => !self.sealed && record.sequence >= self.expected,
-            Kind::Appended => !self.sealed || record.sequence >= self.expected,
+            Kind::Appended => {
+                !self.sealed || (record.sequence >= self.expected && record.session >= self.scan.session)
+            }
+            Kind::Session => !self.sealed || (record.sequence + 1 >= self.expected && self.begins(record)),
         }
     }
 
@@ -191,7 +209,7 @@ impl<'a> Scanner<'a> {
             return Some(at + size);
         }
         let proven = !self.sealed
-            || self.next_valid(at, |scanner, record| record.batch_first() > scanner.expected).is_some()
+            || self.next_valid(at, |scanner, record| scanner.is_later(record) && record.proves(scanner.expected)).is_some()
             || (next.is_some() && !hole);
         if proven {
             return self.skip_damage(at, next);
@@ -213,9 +231,9 @@ impl<'a> Scanner<'a> {
         let furthest = self.expected + (self.bytes.len() / RECORD_HEADER_BYTES) as u64;
         (at..=last).find(|place| {
             // Cheap looks before the checksum: the search visits every byte.
-            let kind = self.bytes[place + 20];
-            (1..=3).contains(&kind)
-                && self.bytes[place + 21..place + 24] == [0; 3]
+            let kind = self.bytes[place + 24];
+            (1..=4).contains(&kind)
+                && self.bytes[place + 25..place + 28] == [0; 3]
                 && self.record(*place).is_some_and(|record| {
                     (!self.sealed || record.sequence <= furthest) && wanted(self, &record)
                 })
@@ -264,18 +282,28 @@ impl<'a> Scanner<'a> {
             return None;
         };
         let record = self.record(next).expect("next_valid has just read it");
+        // The number that the record would have to have, were nothing missing.
+        let due = record.sequence + u64::from(record.kind == Kind::Session);
         match record.kind {
-            Kind::Appended if !self.sealed => {
+            Kind::Appended | Kind::Session if !self.sealed => {
                 // The seal is gone, and with it the count of the snapshot and the base.
                 self.damaged(at..next, 1);
-                self.seal(next, Lsn(record.sequence.saturating_sub(1)));
+                self.seal(next, Lsn(due.saturating_sub(1)));
             }
-            // Nothing is missing: what stands between is a piece of a copy.
-            _ if record.sequence == self.expected => self.scan.duplicates += 1,
             _ => {
-                self.damaged(at..next, record.sequence - self.expected);
-                self.expected = record.sequence;
+                // Nothing may be missing: then what stands between is a piece of a copy.
+                match due - self.expected {
+                    0 if record.session == self.scan.session || record.kind == Kind::Session => {
+                        self.scan.duplicates += 1;
+                    }
+                    lost => self.damaged(at..next, lost),
+                }
+                self.expected = due;
             }
+        }
+        if record.kind == Kind::Appended {
+            // Its session's own record may be among what is missing.
+            self.scan.session = record.session;
         }
         Some(next)
     }

@@ -91,7 +91,11 @@ impl fmt::Display for Report {
                 Severity::Warning => "warning",
                 Severity::Error => "error",
             };
-            write!(f, " {severity}: {}: {}", found.key, found.message)?;
+            write!(f, " {severity}: ")?;
+            if !found.key.is_empty() {
+                write!(f, "{}: ", found.key)?;
+            }
+            f.write_str(&found.message)?;
             if let Some(help) = &found.help {
                 write!(f, " ({help})")?;
             }

@@ -78,7 +78,9 @@ pub fn parse(text: &str, path: &Path) -> Result<Loaded, Report> {
     }
     let site = raw.and_then(|raw| {
         check::site(&raw, &mut found);
-        build::site(&raw)
+        let site = build::site(&raw)?;
+        check::built(&raw, &site, &mut found);
+        Some(site)
     });
     match site {
         Some(site) if !found.has_errors() => Ok(Loaded { site, report: found.into_report(&lines, path) }),
@@ -113,9 +115,11 @@ fn report_syntax(text: &str, lines: &Lines<'_>, errors: &[toml::de::Error], foun
         let key = if duplicate { text.get(span.clone()).unwrap_or_default() } else { "" };
         let spot = Spot { offset: Some(span.start), key: key.to_owned() };
         let finding = found.error(&spot, format!("not TOML: {message}"));
-        if duplicate {
-            finding.help("a key or table stands once; for several nodes write [[node]] each time");
-        }
+        finding.help(if duplicate {
+            "a key or table stands once; for several nodes write [[node]] each time"
+        } else {
+            "look for a missing quotation mark, bracket or equals sign here or just before"
+        });
     }
 }
 

@@ -172,7 +172,7 @@ impl Leases {
     }
 
     /// All entries, in no particular order.
-    pub fn iter(&self) -> impl Iterator<Item = &Lease> {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Lease> {
         self.by_address.values()
     }
 

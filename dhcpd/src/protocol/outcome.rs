@@ -58,14 +58,12 @@ pub enum Promise {
 pub enum Action {
     /// Send at once.
     Send(Outgoing),
-    /// Write the lease down, then send. Without a lease: send when everything before it is written.
+    /// Write the lease down, then send.
     Commit {
-        /// What to write; `None` for a repeated message whose record is on its way.
-        lease: Option<Box<Lease>>,
+        /// What to write.
+        lease: Box<Lease>,
         /// Whether the reply may go out without the record.
         promise: Promise,
-        /// The address that the reply grants, for [`super::machine::Machine::on_commit_failed`].
-        address: Ipv4Addr,
         /// The reply.
         then: Outgoing,
     },

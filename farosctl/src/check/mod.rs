@@ -1,6 +1,6 @@
 //! `farosctl check`: everything that is wrong with a site file, and with what it names on this host.
 
-mod host;
+pub(crate) mod host;
 pub(crate) mod render;
 
 use std::path::PathBuf;

@@ -38,7 +38,7 @@ impl Table {
     /// Adds a row of as many cells as there are titles.
     pub(crate) fn row<const N: usize>(&mut self, cells: [Cell; N]) {
         debug_assert_eq!(N, self.head.len());
-        self.rows.push(cells.to_vec());
+        self.rows.push(Vec::from(cells));
     }
 
     /// The table as text. An empty cell shows a dash; columns in which nothing stands are left out.

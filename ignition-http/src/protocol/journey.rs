@@ -255,6 +255,11 @@ impl Journey {
         }
     }
 
+    /// Whether the node is as it was when it was first seen: nobody armed it, and it never booted.
+    pub fn is_untouched(&self) -> bool {
+        self.stage == Stage::Armed && self.armed_by == ArmedBy::FirstSight
+    }
+
     /// Where the node is.
     pub fn stage(&self) -> Stage {
         self.stage

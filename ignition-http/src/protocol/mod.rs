@@ -9,4 +9,3 @@ pub mod range;
 pub mod route;
 pub mod script;
 pub mod target;
-pub mod template;

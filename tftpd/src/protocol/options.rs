@@ -24,7 +24,7 @@ const HEADERS_V4: usize = 20 + 8;
 const HEADERS_V6: usize = 40 + 8;
 
 /// What a client asks for; values that no server could agree to are already gone.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Requested {
     /// `blksize`: octets per block, at least [`BLKSIZE_MIN`].
     pub blksize: Option<u64>,
@@ -42,7 +42,7 @@ pub struct Requested {
 }
 
 /// What follows block number 65535.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Rollover {
     /// 0, as nearly every client expects.
     #[default]
@@ -52,7 +52,7 @@ pub enum Rollover {
 }
 
 /// The options that are understood.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Known {
     Blksize,
     Tsize,

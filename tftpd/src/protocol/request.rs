@@ -36,7 +36,7 @@ impl fmt::Display for Mode {
 }
 
 /// A well-formed read request.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ReadRequest {
     /// The name as sent, without its final zero; at least one octet, no more than [`NAME_BYTES_MAX`].
     pub name: Vec<u8>,

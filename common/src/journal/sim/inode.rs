@@ -1,5 +1,7 @@
 //! One simulated file: what programs see, what is on the medium, and the writes in between.
 
+use super::Random;
+
 /// The unit that reaches the medium wholly or not at all.
 const SECTOR_BYTES: usize = 512;
 
@@ -26,7 +28,10 @@ impl Inode {
 
     pub(super) fn write(&mut self, offset: usize, bytes: &[u8]) {
         place(&mut self.live, offset, bytes);
-        self.pending.push(Pending::Write { offset, bytes: bytes.to_vec() });
+        // The page cache writes whole sectors, as they are at the time.
+        let start = offset / SECTOR_BYTES * SECTOR_BYTES;
+        let end = (offset + bytes.len()).next_multiple_of(SECTOR_BYTES).min(self.live.len());
+        self.pending.push(Pending::Write { offset: start, bytes: self.live[start..end].to_vec() });
     }
 
     pub(super) fn truncate(&mut self, size: usize) {
@@ -80,36 +85,4 @@ fn place(content: &mut Vec<u8>, offset: usize, bytes: &[u8]) {
         content.resize(end, 0);
     }
     content[offset..end].copy_from_slice(bytes);
-}
-
-/// xorshift64*: repeatable, and good enough to choose sectors by.
-#[derive(Debug)]
-pub(super) struct Random(u64);
-
-impl Random {
-    pub(super) fn new(seed: u64) -> Self {
-        let mut random = Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-        // Neighbouring seeds begin alike.
-        for _ in 0..4 {
-            random.next();
-        }
-        random
-    }
-
-    pub(super) fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    /// A number below `limit`, which is not 0.
-    pub(super) fn below(&mut self, limit: u64) -> u64 {
-        (self.next() >> 16) % limit
-    }
-
-    /// True once in `n`.
-    pub(super) fn chance(&mut self, n: u64) -> bool {
-        self.below(n) == 0
-    }
 }

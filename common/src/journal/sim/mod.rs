@@ -19,6 +19,7 @@
 //! ```
 
 mod inode;
+mod random;
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -27,7 +28,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use self::inode::{Inode, Random};
+use self::inode::Inode;
+pub(in crate::journal) use self::random::Random;
 use super::{Disk, DiskFile, Space};
 
 /// What a fault is about.

@@ -7,7 +7,7 @@ mod service;
 
 pub(crate) use balance::{CHECK_FALL, CHECK_INTERVAL, CHECK_RISE};
 pub(crate) use machine::made_mac;
-pub(crate) use service::{DHCP_PORT, DNS_PORT, HTTP_PORT, CONSOLE_PORT, NTP_PORT, TANG_PORT, TFTP_PORT, absolute};
+pub(crate) use service::{CONSOLE_PORT, HTTP_PORT, TANG_PORT, absolute};
 
 use super::raw::RawSite;
 use super::read::At;
@@ -16,6 +16,7 @@ use crate::site::read::List;
 
 /// The site; none where something required is missing, which reading has reported.
 pub(crate) fn site(raw: &RawSite) -> Option<Site> {
+    raw.version.as_ref()?;
     let cluster = network::cluster(raw.cluster.as_ref()?)?;
     let lan = network::lan(raw.lan.as_ref()?)?;
     let wan = match &raw.wan {

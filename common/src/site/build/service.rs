@@ -71,7 +71,7 @@ pub(super) fn dns(raw: Option<&RawDns>, lan: &Lan, cluster: &Cluster) -> Option<
         Some(DnsRecord {
             name: absolute(&given(&raw.name)?.0, &zone),
             kind: given(&raw.kind)?.0,
-            value: given(&raw.value)?.0,
+            value: given(&raw.data)?.0,
             ttl: given(&raw.ttl),
         })
     };

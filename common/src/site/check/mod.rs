@@ -1,2 +1,40 @@
-//! checks
-pub(crate) fn site(_raw: &crate::site::raw::RawSite, _found: &mut crate::site::read::Findings) {}
+//! Whether the parts of a site file fit together. Each check works on raw tables, so that it knows the places, and
+//! skips what reading has refused already: one mistake is one finding.
+
+mod balance;
+mod claim;
+mod cluster;
+mod gateway;
+mod lan;
+mod machine;
+mod profile;
+mod record;
+mod service;
+mod socket;
+
+use super::raw::RawSite;
+use super::read::{At, Findings, List};
+use super::Site;
+
+/// Checks that need the tables alone.
+pub(crate) fn site(raw: &RawSite, found: &mut Findings) {
+    cluster::check(raw, found);
+    lan::check(raw, found);
+    claim::check(raw, found);
+    gateway::check(raw, found);
+    service::check(raw, found);
+    record::check(raw, found);
+    balance::check(raw, found);
+    machine::check(raw, found);
+    profile::check(raw, found);
+}
+
+/// Checks that need defaults and derived parts too.
+pub(crate) fn built(raw: &RawSite, site: &Site, found: &mut Findings) {
+    socket::check(raw, site, found);
+}
+
+/// The entries of a list that may be absent.
+fn each<T>(list: &Option<At<List<T>>>) -> impl Iterator<Item = &At<T>> {
+    list.iter().flat_map(|list| list.value.iter())
+}

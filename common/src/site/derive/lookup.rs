@@ -1,10 +1,11 @@
 //! Who is who: by name, card, address or interface.
 
-use std::net::IpAddr;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr};
 
 use serde::Serialize;
 
-use crate::site::{Mac, Node, Site, Vm};
+use crate::site::{Ipv4Range, Mac, Node, Site, Vm};
 
 /// A side of the bastion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -115,6 +116,13 @@ impl Site {
             owners.push((self.lan.vip.into(), owner(OwnerKind::Vip, "api", None)));
         }
         owners
+    }
+
+    /// The pool without every address that belongs to somebody: what may be leased to strangers.
+    pub fn leasable(&self) -> Vec<Ipv4Addr> {
+        let owned: BTreeSet<IpAddr> = self.owners().into_iter().map(|(address, _)| address).collect();
+        let pool = self.lan.pool.into_iter().flat_map(Ipv4Range::addresses);
+        pool.filter(|&address| !owned.contains(&address.into())).collect()
     }
 
     /// The side that an interface belongs to: the LAN's bridge or one of its members, or the uplink.

@@ -33,7 +33,7 @@ impl fmt::Display for PlaceholderError {
 
 impl std::error::Error for PlaceholderError {}
 
-/// The pieces of `text`: plain text (`Ok`) and the names of placeholders (`Err`), in order. A doubled brace is a
+/// The pieces of `text`, in order: plain text, and the names of placeholders. A doubled brace is a
 /// plain one.
 ///
 /// # Errors
@@ -53,6 +53,9 @@ pub fn placeholders(text: &str) -> Result<Vec<Piece<'_>>, PlaceholderError> {
         }
         let name = brace.strip_prefix('{').ok_or(PlaceholderError::Brace)?;
         let (name, after) = name.split_once('}').ok_or(PlaceholderError::Brace)?;
+        if name.is_empty() || name.contains(|c: char| c == '{' || c.is_whitespace()) {
+            return Err(PlaceholderError::Brace);
+        }
         pieces.push(Piece::Placeholder(name));
         rest = after;
     }

@@ -9,14 +9,14 @@ pub(crate) use network::*;
 pub(crate) use service::*;
 
 use super::read::{List, Named, table};
-use super::value::Bounded;
+use super::value::FormatVersion;
 
 table! {
     /// The site file. Only `version`, `[cluster]` and `[lan]` are required; a daemon whose section is missing runs
     /// on what can be derived.
     RawSite {
         /// The version of this format: 1.
-        "version" version: required Bounded<1, 1>;
+        "version" version: required FormatVersion;
         /// The cluster and its zone.
         "cluster" cluster: required RawCluster;
         /// The network of the nodes.

@@ -63,7 +63,7 @@ table! {
         /// Any common type, or `TYPE123`.
         "type" kind: required RecordKind;
         /// The data as in a master file (`10 mail` for MX).
-        "value" value: required Text;
+        "value" data: required Text;
         /// How long others may keep it.
         "ttl" ttl: optional Duration = "the zone's";
     }

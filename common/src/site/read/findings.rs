@@ -83,6 +83,14 @@ impl Findings {
         self.beyond_has_error || self.found.iter().any(|finding| finding.severity == Severity::Error)
     }
 
+    /// Whether something was found about `key` itself or inside it; then what is missing there may be refused only.
+    pub(crate) fn mentions(&self, key: &str) -> bool {
+        self.found.iter().any(|finding| {
+            let rest = finding.spot.key.strip_prefix(key);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        })
+    }
+
     /// Forgets what may be a mere consequence of a syntax error on one of `lines`: whatever is on that
     /// line, and whatever is missing.
     pub(crate) fn retain_apart_from(&mut self, lines: &Lines<'_>, broken: &[usize]) {

@@ -28,7 +28,16 @@ impl<'a> Input<'a> {
 
     /// The error that `form` was expected here.
     pub(crate) fn expected(&self, form: &str, found: &mut Findings) {
-        found.error(&self.spot, format!("{} where {form} is expected", self.description()));
+        let help = match (self.value, form.starts_with("a list") || form.starts_with("a table")) {
+            (DeValue::String(_), false) => "write it without quotation marks",
+            (DeValue::Table(_), _) if form.contains("[[") => "double the brackets around its name",
+            (DeValue::Array(_), false) => "write it without brackets",
+            (DeValue::Table(_), false) => "write a single value",
+            (_, true) if form.starts_with("a table") => "open it as [table], or write { key = value }",
+            (_, true) => "put it in brackets",
+            (_, false) => "put it in quotation marks",
+        };
+        found.error(&self.spot, format!("{} where {form} is expected", self.description())).help(help);
     }
 
     /// The value in a few words: `the number 5`, `a list`.

@@ -2,7 +2,7 @@
 
 use toml::de::DeTable;
 
-use super::{At, Findings, Input, Key, Spot, Value, quoted};
+use super::{At, Findings, Input, Spot, Value, quoted};
 
 /// Two words are taken for one another from this likeness on (Jaro-Winkler, 0 to 1).
 const LIKENESS_MIN: f64 = 0.72;
@@ -131,12 +131,6 @@ pub(crate) fn closest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
         .filter(|&(likeness, _)| likeness >= LIKENESS_MIN)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, known)| known)
-}
-
-/// `key`'s description in a table, for tests and tools.
-#[cfg(test)]
-pub(crate) fn key_names(keys: &[Key]) -> Vec<&'static str> {
-    keys.iter().map(|key| key.name).collect()
 }
 
 #[cfg(test)]

@@ -12,8 +12,7 @@ mod upstream;
 
 pub(crate) use name::{Domain, Interface, Label, RecordName, Text, Uuid};
 pub(crate) use network::{Endpoint, Endpoint4, Listen, Prefix};
-pub(crate) use number::{Bounded, Bytes, Port};
-pub(crate) use option::RawOption;
+pub(crate) use number::{Bounded, Bytes, FormatVersion, Port};
 pub(crate) use path::{AbsolutePath, BmcUrl, BootPath};
 pub(crate) use record::{RecordKind, record_flaw};
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use super::{Flaw, text_value};
-use crate::site::read::{Findings, Input, Shape, Value};
+use crate::site::read::{Findings, Input, Shape, Value, quoted};
 
 /// A whole number between two bounds, inclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +39,32 @@ impl<const MIN: i64, const MAX: i64> Value for Bounded<MIN, MAX> {
 
     fn shape() -> Shape {
         Shape::Integer { min: MIN, max: MAX }
+    }
+}
+
+/// The version of the format that is read here.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FormatVersion;
+
+impl Value for FormatVersion {
+    fn read(input: Input<'_>, found: &mut Findings) -> Option<Self> {
+        match input.value {
+            DeValue::Integer(number) if i64::from_str_radix(number.as_str(), number.radix()) == Ok(1) => Some(Self),
+            DeValue::Integer(number) => {
+                found
+                    .error(&input.spot, format!("version {} of the format is not known here", quoted(number.as_str())))
+                    .help("this faros reads version 1; a newer file needs a newer faros");
+                None
+            }
+            _ => {
+                input.expected("the number 1", found);
+                None
+            }
+        }
+    }
+
+    fn shape() -> Shape {
+        Shape::Integer { min: 1, max: 1 }
     }
 }
 

@@ -42,7 +42,7 @@ pub(crate) fn record_flaw(kind: &str, value: &str) -> Result<(), Flaw> {
     if value.len() > VALUE_MAX || value.chars().any(|c| c.is_control() && c != '\t') {
         return Err(Flaw::new("the value is too long, or holds control characters"));
     }
-    let flaw = |form: &str| Flaw::new(format!("{} is no value of a {kind} record", quoted(value))).help(format!("as in {}", quoted(form)));
+    let flaw = |form: &str| Flaw::new(format!("{} is no value of type {kind}", quoted(value))).help(format!("as in {}", quoted(form)));
     let words: Vec<&str> = value.split_whitespace().collect();
     let number = |index: usize, max: u32| words.get(index).is_some_and(|word| plain_number(word).is_some_and(|n| n <= max));
     let domain = |index: usize| words.get(index).is_some_and(|word| target(word));

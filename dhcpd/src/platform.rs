@@ -1,0 +1,472 @@
+//! Sockets that the standard library does not have: packet and raw ICMPv6 sockets, batches of datagrams
+//! with the interface they came in on, and what the kernel knows about an interface.
+//!
+//! All sockets are opened while the process is privileged. Sending on them afterwards needs no privilege.
+#![expect(unsafe_code, reason = "these system calls have no safe wrapper")]
+
+use std::ffi::c_int;
+use std::io;
+use std::mem::{size_of, zeroed};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, UdpSocket};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+use faros_common::site::Mac;
+
+/// Datagrams taken from or given to the kernel at one go.
+pub const BATCH: usize = 64;
+
+/// The longest datagram read; what is longer is cut, and then fails to frame.
+const DATAGRAM_BYTES_MAX: usize = 4096;
+
+const CONTROL_BYTES: usize = 64;
+
+/// A datagram as the kernel handed it over.
+#[derive(Clone, Copy, Debug)]
+pub struct Received {
+    /// Its place in the batch's buffers.
+    slot: usize,
+    length: usize,
+    /// Who sent it.
+    pub source: SocketAddrV4,
+    /// Where it was sent to.
+    pub destination: Ipv4Addr,
+    /// The interface it came in on.
+    pub interface: u32,
+}
+
+/// Buffers for [`BATCH`] datagrams, reused.
+pub struct Inbox {
+    buffers: Box<[[u8; DATAGRAM_BYTES_MAX]]>,
+}
+
+impl Default for Inbox {
+    fn default() -> Self {
+        Self { buffers: vec![[0; DATAGRAM_BYTES_MAX]; BATCH].into_boxed_slice() }
+    }
+}
+
+impl Inbox {
+    /// The bytes of a received datagram, until the next batch.
+    pub fn bytes(&self, received: &Received) -> &[u8] {
+        &self.buffers[received.slot][..received.length]
+    }
+
+    /// Takes what is waiting on `socket`, at most [`BATCH`] datagrams.
+    ///
+    /// # Errors
+    /// `WouldBlock` if nothing is waiting; else what the system says.
+    pub fn receive(&mut self, socket: RawFd, into: &mut Vec<Received>) -> io::Result<()> {
+        into.clear();
+        // SAFETY: all three are plain C structures for which all-zero bytes are a valid value.
+        let (mut headers, mut names): ([libc::mmsghdr; BATCH], [libc::sockaddr_in; BATCH]) =
+            unsafe { (zeroed(), zeroed()) };
+        let mut controls = [Control([0; CONTROL_BYTES]); BATCH];
+        // SAFETY: as above.
+        let mut vectors: [libc::iovec; BATCH] = unsafe { zeroed() };
+        for index in 0..BATCH {
+            vectors[index] = libc::iovec {
+                iov_base: self.buffers[index].as_mut_ptr().cast(),
+                iov_len: DATAGRAM_BYTES_MAX,
+            };
+            let header = &mut headers[index].msg_hdr;
+            header.msg_name = (&raw mut names[index]).cast();
+            header.msg_namelen = size_of::<libc::sockaddr_in>() as u32;
+            header.msg_iov = &raw mut vectors[index];
+            header.msg_iovlen = 1;
+            header.msg_control = controls[index].0.as_mut_ptr().cast();
+            header.msg_controllen = CONTROL_BYTES as _;
+        }
+        // SAFETY: every pointer in `headers` leads to an array above or to `self.buffers`, all of which outlive
+        // the call and are as long as their lengths say.
+        let count = unsafe {
+            libc::recvmmsg(socket, headers.as_mut_ptr(), BATCH as u32, libc::MSG_DONTWAIT as _, std::ptr::null_mut())
+        };
+        if count < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        for (slot, message) in headers.iter().enumerate().take(count as usize) {
+            let name = &names[slot];
+            let Some((interface, destination)) = packet_info(&message.msg_hdr) else { continue };
+            into.push(Received {
+                slot,
+                length: (message.msg_len as usize).min(DATAGRAM_BYTES_MAX),
+                source: SocketAddrV4::new(
+                    Ipv4Addr::from(u32::from_be(name.sin_addr.s_addr)),
+                    u16::from_be(name.sin_port),
+                ),
+                destination,
+                interface,
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Room for control messages, aligned as `cmsghdr` wants it.
+#[derive(Clone, Copy)]
+#[repr(align(8))]
+struct Control([u8; CONTROL_BYTES]);
+
+/// The interface and destination address in the control messages of a datagram.
+fn packet_info(header: &libc::msghdr) -> Option<(u32, Ipv4Addr)> {
+    // SAFETY: `header` was filled in by the kernel, its control buffer is alive and `msg_controllen` long.
+    let mut control = unsafe { libc::CMSG_FIRSTHDR(header) };
+    while !control.is_null() {
+        // SAFETY: `control` is not null, so it leads to a whole header within the control buffer.
+        let kind = unsafe { ((*control).cmsg_level, (*control).cmsg_type) };
+        if kind == (libc::IPPROTO_IP, libc::IP_PKTINFO) {
+            // SAFETY: the kernel puts an `in_pktinfo` behind a header of this kind; it may be unaligned.
+            let info = unsafe { libc::CMSG_DATA(control).cast::<libc::in_pktinfo>().read_unaligned() };
+            return Some((info.ipi_ifindex as u32, Ipv4Addr::from(u32::from_be(info.ipi_addr.s_addr))));
+        }
+        // SAFETY: both come from the same message as above.
+        control = unsafe { libc::CMSG_NXTHDR(header, control) };
+    }
+    None
+}
+
+/// Prepares a socket for [`Inbox::receive`] and for broadcasts.
+///
+/// # Errors
+/// What the system says.
+pub fn prepare_udp(socket: &UdpSocket) -> io::Result<()> {
+    socket.set_broadcast(true)?;
+    set_option(socket.as_raw_fd(), libc::IPPROTO_IP, libc::IP_PKTINFO, 1)?;
+    // A site that powers on at once must not overflow the queue; the kernel caps it at rmem_max.
+    set_option(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_RCVBUF, 4 << 20)
+}
+
+/// A datagram to be sent.
+pub struct Datagram<'b> {
+    /// Where to.
+    pub to: SocketAddrV4,
+    /// What.
+    pub bytes: &'b [u8],
+}
+
+/// Sends `datagrams` from `source` in one batch, at most [`BATCH`]; returns how many the kernel took.
+///
+/// # Errors
+/// What the system says about the first one that it did not take, if it took none.
+pub fn send_batch(socket: RawFd, source: Ipv4Addr, datagrams: &[Datagram<'_>]) -> io::Result<usize> {
+    let count = datagrams.len().min(BATCH);
+    // SAFETY: plain C structures for which all-zero bytes are a valid value.
+    let (mut headers, mut names, mut vectors): (
+        [libc::mmsghdr; BATCH],
+        [libc::sockaddr_in; BATCH],
+        [libc::iovec; BATCH],
+    ) = unsafe { (zeroed(), zeroed(), zeroed()) };
+    let mut controls = [Control([0; CONTROL_BYTES]); BATCH];
+    for (index, datagram) in datagrams.iter().take(count).enumerate() {
+        names[index] = socket_address(datagram.to);
+        vectors[index] =
+            libc::iovec { iov_base: datagram.bytes.as_ptr().cast_mut().cast(), iov_len: datagram.bytes.len() };
+        let header = &mut headers[index].msg_hdr;
+        header.msg_name = (&raw mut names[index]).cast();
+        header.msg_namelen = size_of::<libc::sockaddr_in>() as u32;
+        header.msg_iov = &raw mut vectors[index];
+        header.msg_iovlen = 1;
+        header.msg_control = controls[index].0.as_mut_ptr().cast();
+        // SAFETY: computes a size from a size.
+        header.msg_controllen = unsafe { libc::CMSG_SPACE(size_of::<libc::in_pktinfo>() as u32) } as _;
+        // SAFETY: the control buffer is aligned and longer than one header with an `in_pktinfo`.
+        unsafe {
+            let control = libc::CMSG_FIRSTHDR(header);
+            (*control).cmsg_level = libc::IPPROTO_IP;
+            (*control).cmsg_type = libc::IP_PKTINFO;
+            (*control).cmsg_len = libc::CMSG_LEN(size_of::<libc::in_pktinfo>() as u32) as _;
+            let info = libc::in_pktinfo {
+                ipi_ifindex: 0,
+                ipi_spec_dst: libc::in_addr { s_addr: u32::from(source).to_be() },
+                ipi_addr: libc::in_addr { s_addr: 0 },
+            };
+            libc::CMSG_DATA(control).cast::<libc::in_pktinfo>().write_unaligned(info);
+        }
+    }
+    // SAFETY: the first `count` headers lead to arrays above and to the callers' bytes, all alive and as long as
+    // said; the kernel only reads them.
+    let sent = unsafe { libc::sendmmsg(socket, headers.as_mut_ptr(), count as u32, libc::MSG_DONTWAIT as _) };
+    if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(sent as usize) }
+}
+
+fn socket_address(address: SocketAddrV4) -> libc::sockaddr_in {
+    libc::sockaddr_in {
+        sin_family: libc::AF_INET as _,
+        sin_port: address.port().to_be(),
+        sin_addr: libc::in_addr { s_addr: u32::from(*address.ip()).to_be() },
+        sin_zero: [0; 8],
+    }
+}
+
+/// A packet socket that sends IPv4 to a card by its hardware address, and receives nothing.
+///
+/// # Errors
+/// Without `CAP_NET_RAW` the system refuses.
+pub fn open_frames() -> io::Result<OwnedFd> {
+    open(libc::AF_PACKET, libc::SOCK_DGRAM, 0)
+}
+
+/// A packet socket for ARP, on all interfaces.
+///
+/// # Errors
+/// As [`open_frames`].
+pub fn open_arp() -> io::Result<OwnedFd> {
+    open(libc::AF_PACKET, libc::SOCK_DGRAM, c_int::from((libc::ETH_P_ARP as u16).to_be()))
+}
+
+/// A raw socket for router solicitations and advertisements.
+///
+/// # Errors
+/// As [`open_frames`], or where the kernel has no IPv6.
+pub fn open_icmp6() -> io::Result<OwnedFd> {
+    let socket = open(libc::AF_INET6, libc::SOCK_RAW, libc::IPPROTO_ICMPV6)?;
+    const ICMP6_FILTER: c_int = 1;
+    // Blocks every type but 133, router solicitation: a set bit blocks.
+    let mut filter = [u32::MAX; 8];
+    filter[133 >> 5] &= !(1 << (133 & 31));
+    // SAFETY: the pointer leads to an array of 32 bytes, which is what this option takes.
+    let done = unsafe {
+        libc::setsockopt(socket.as_raw_fd(), libc::IPPROTO_ICMPV6, ICMP6_FILTER, filter.as_ptr().cast(), 32)
+    };
+    check(done)?;
+    let fd = socket.as_raw_fd();
+    set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_MULTICAST_HOPS, 255)?;
+    set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS, 255)?;
+    set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_MULTICAST_LOOP, 0)?;
+    set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_RECVHOPLIMIT, 1)?;
+    Ok(socket)
+}
+
+fn open(family: c_int, kind: c_int, protocol: c_int) -> io::Result<OwnedFd> {
+    // SAFETY: takes numbers only.
+    let fd = unsafe { libc::socket(family, kind | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK, protocol) };
+    check(fd)?;
+    // SAFETY: the descriptor is new and nobody else's.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Sends `packet` to the card with `hardware` on `interface`; `protocol` is the Ethernet type.
+///
+/// # Errors
+/// What the system says: `ENXIO` or `ENODEV` where the interface is gone, `ENETDOWN` where it is down.
+pub fn send_frame(socket: RawFd, interface: u32, protocol: u16, hardware: &[u8], packet: &[u8]) -> io::Result<()> {
+    // SAFETY: a plain C structure for which all-zero bytes are a valid value.
+    let mut address: libc::sockaddr_ll = unsafe { zeroed() };
+    address.sll_family = libc::AF_PACKET as _;
+    address.sll_protocol = protocol.to_be();
+    address.sll_ifindex = interface as c_int;
+    let length = hardware.len().min(address.sll_addr.len());
+    address.sll_halen = length as u8;
+    address.sll_addr[..length].copy_from_slice(&hardware[..length]);
+    // SAFETY: both pointers lead to live values of the lengths given; the kernel only reads them.
+    let sent = unsafe {
+        libc::sendto(
+            socket,
+            packet.as_ptr().cast(),
+            packet.len(),
+            libc::MSG_DONTWAIT,
+            (&raw const address).cast(),
+            size_of::<libc::sockaddr_ll>() as u32,
+        )
+    };
+    check(sent as c_int)
+}
+
+/// The next message on a packet socket and the interface it came in on; own messages that the kernel shows
+/// again are left out.
+///
+/// # Errors
+/// `WouldBlock` if nothing is waiting; else what the system says.
+pub fn receive_frame(socket: RawFd, buffer: &mut [u8]) -> io::Result<Option<(usize, u32)>> {
+    // SAFETY: a plain C structure for which all-zero bytes are a valid value.
+    let mut address: libc::sockaddr_ll = unsafe { zeroed() };
+    let mut length = size_of::<libc::sockaddr_ll>() as u32;
+    // SAFETY: the pointers lead to live, writable values of the lengths given.
+    let received = unsafe {
+        libc::recvfrom(
+            socket,
+            buffer.as_mut_ptr().cast(),
+            buffer.len(),
+            libc::MSG_DONTWAIT,
+            (&raw mut address).cast(),
+            &raw mut length,
+        )
+    };
+    check(received as c_int)?;
+    const PACKET_OUTGOING: u8 = 4;
+    let own = address.sll_pkttype == PACKET_OUTGOING;
+    Ok((!own).then_some((received as usize, address.sll_ifindex as u32)))
+}
+
+/// A router solicitation as it came in.
+#[derive(Clone, Copy, Debug)]
+pub struct Solicitation {
+    /// Bytes of the message.
+    pub length: usize,
+    /// Who sent it.
+    pub source: Ipv6Addr,
+    /// The interface it came in on.
+    pub interface: u32,
+    /// How many routers it could still have passed; 255: none was passed.
+    pub hop_limit: u8,
+}
+
+/// The next ICMPv6 message.
+///
+/// # Errors
+/// `WouldBlock` if nothing is waiting; else what the system says.
+pub fn receive_icmp6(socket: RawFd, buffer: &mut [u8]) -> io::Result<Solicitation> {
+    // SAFETY: plain C structures for which all-zero bytes are a valid value.
+    let (mut header, mut name): (libc::msghdr, libc::sockaddr_in6) = unsafe { (zeroed(), zeroed()) };
+    let mut control = Control([0; CONTROL_BYTES]);
+    let mut vector = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    header.msg_name = (&raw mut name).cast();
+    header.msg_namelen = size_of::<libc::sockaddr_in6>() as u32;
+    header.msg_iov = &raw mut vector;
+    header.msg_iovlen = 1;
+    header.msg_control = control.0.as_mut_ptr().cast();
+    header.msg_controllen = CONTROL_BYTES as _;
+    // SAFETY: every pointer in `header` leads to a live, writable value of the length given.
+    let received = unsafe { libc::recvmsg(socket, &raw mut header, libc::MSG_DONTWAIT) };
+    check(received as c_int)?;
+    let mut hop_limit = 0;
+    // SAFETY: `header` was filled in by the kernel and its control buffer is alive.
+    let mut message = unsafe { libc::CMSG_FIRSTHDR(&raw const header) };
+    while !message.is_null() {
+        // SAFETY: `message` is not null, so it leads to a whole header; the kernel puts an int behind this kind.
+        unsafe {
+            if ((*message).cmsg_level, (*message).cmsg_type) == (libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT) {
+                hop_limit = libc::CMSG_DATA(message).cast::<c_int>().read_unaligned() as u8;
+            }
+            message = libc::CMSG_NXTHDR(&raw const header, message);
+        }
+    }
+    Ok(Solicitation {
+        length: received as usize,
+        source: Ipv6Addr::from(name.sin6_addr.s6_addr),
+        interface: name.sin6_scope_id,
+        hop_limit,
+    })
+}
+
+/// Sends an ICMPv6 message to `to` on `interface`; the kernel picks the link-local source and the checksum.
+///
+/// # Errors
+/// What the system says: `EADDRNOTAVAIL` where the interface has no link-local address (yet).
+pub fn send_icmp6(socket: RawFd, interface: u32, to: Ipv6Addr, message: &[u8]) -> io::Result<()> {
+    // SAFETY: a plain C structure for which all-zero bytes are a valid value.
+    let mut address: libc::sockaddr_in6 = unsafe { zeroed() };
+    address.sin6_family = libc::AF_INET6 as _;
+    address.sin6_addr.s6_addr = to.octets();
+    address.sin6_scope_id = interface;
+    if to.is_multicast() {
+        set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_MULTICAST_IF, interface as c_int)?;
+    }
+    // SAFETY: both pointers lead to live values of the lengths given; the kernel only reads them.
+    let sent = unsafe {
+        libc::sendto(
+            socket,
+            message.as_ptr().cast(),
+            message.len(),
+            libc::MSG_DONTWAIT,
+            (&raw const address).cast(),
+            size_of::<libc::sockaddr_in6>() as u32,
+        )
+    };
+    check(sent as c_int)
+}
+
+/// Listens to all routers' multicast (`ff02::2`) on `interface`.
+///
+/// # Errors
+/// What the system says; having joined already is none.
+pub fn join_all_routers(socket: RawFd, interface: u32) -> io::Result<()> {
+    let group = libc::ipv6_mreq {
+        ipv6mr_multiaddr: libc::in6_addr { s6_addr: Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2).octets() },
+        ipv6mr_interface: interface,
+    };
+    // SAFETY: the pointer leads to a live value of the length given, which is what this option takes.
+    let done = unsafe {
+        libc::setsockopt(
+            socket,
+            libc::IPPROTO_IPV6,
+            libc::IPV6_ADD_MEMBERSHIP,
+            (&raw const group).cast(),
+            size_of::<libc::ipv6_mreq>() as u32,
+        )
+    };
+    match check(done) {
+        Err(error) if error.raw_os_error() == Some(libc::EADDRINUSE) => Ok(()),
+        other => other,
+    }
+}
+
+/// What the kernel knows about an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// Its number, which changes when it is made anew.
+    pub index: u32,
+    /// Its card, where it is Ethernet.
+    pub mac: Option<Mac>,
+    /// Whether it is up and has a carrier.
+    pub up: bool,
+}
+
+/// Looks the interface `name` up through `socket`, any socket.
+///
+/// # Errors
+/// `NotFound` if there is none; else what the system says.
+pub fn link(socket: RawFd, name: &str) -> io::Result<Link> {
+    let index = ioctl(socket, name, libc::SIOCGIFINDEX)?;
+    // SAFETY: the kernel has filled in the member that belongs to the request.
+    let index = unsafe { index.ifr_ifru.ifru_ifindex } as u32;
+    let card = ioctl(socket, name, libc::SIOCGIFHWADDR)?;
+    // SAFETY: as above.
+    let card = unsafe { card.ifr_ifru.ifru_hwaddr };
+    let ethernet = card.sa_family == libc::ARPHRD_ETHER;
+    let mut mac = [0; 6];
+    for (byte, &raw) in mac.iter_mut().zip(&card.sa_data) {
+        *byte = raw as u8;
+    }
+    let flags = ioctl(socket, name, libc::SIOCGIFFLAGS)?;
+    // SAFETY: as above.
+    let flags = c_int::from(unsafe { flags.ifr_ifru.ifru_flags });
+    let up = flags & libc::IFF_UP != 0 && flags & libc::IFF_RUNNING != 0;
+    Ok(Link { index, mac: ethernet.then_some(Mac(mac)), up })
+}
+
+fn ioctl(socket: RawFd, name: &str, request: libc::Ioctl) -> io::Result<libc::ifreq> {
+    // SAFETY: a plain C structure for which all-zero bytes are a valid value.
+    let mut ifreq: libc::ifreq = unsafe { zeroed() };
+    // The last byte stays NUL.
+    if name.len() >= ifreq.ifr_name.len() {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    for (slot, byte) in ifreq.ifr_name.iter_mut().zip(name.bytes()) {
+        *slot = byte as _;
+    }
+    // SAFETY: these requests read the name from, and write their answer to, a live `ifreq`.
+    match check(unsafe { libc::ioctl(socket, request, &raw mut ifreq) }) {
+        Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Err(io::ErrorKind::NotFound.into()),
+        Err(error) => Err(error),
+        Ok(()) => Ok(ifreq),
+    }
+}
+
+/// Milliseconds since boot, time in suspension included.
+pub fn uptime_ms() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the pointer leads to a live, writable timespec.
+    let done = unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut time) };
+    debug_assert_eq!(done, 0, "every kernel since 2.6.39 has this clock");
+    time.tv_sec as u64 * 1000 + time.tv_nsec as u64 / 1_000_000
+}
+
+fn set_option(socket: RawFd, level: c_int, name: c_int, value: c_int) -> io::Result<()> {
+    // SAFETY: the pointer leads to a live int, and all options set here take an int.
+    check(unsafe { libc::setsockopt(socket, level, name, (&raw const value).cast(), size_of::<c_int>() as u32) })
+}
+
+fn check(result: c_int) -> io::Result<()> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}

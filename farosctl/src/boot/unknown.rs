@@ -1,0 +1,183 @@
+//! Machines that were seen and stand nowhere in the site file: most often a node whose MAC was typed wrong.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::SystemTime;
+
+use faros_common::clock;
+use faros_common::site::{Mac, Site};
+use serde::Serialize;
+
+use crate::daemons::DHCPD;
+use crate::events::event::Event;
+use crate::events::stream;
+use crate::exit::{Exit, Failure, advice};
+use crate::leases::{self, Lease};
+use crate::machine::known_macs;
+use crate::output::table::Table;
+use crate::output::{Human, Paint, Tone, harmless, time};
+use crate::session::Session;
+
+#[derive(Serialize)]
+struct Strangers {
+    #[serde(skip)]
+    now: SystemTime,
+    machines: Vec<Stranger>,
+}
+
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+struct Stranger {
+    mac: String,
+    address: Option<IpAddr>,
+    /// What it calls itself.
+    host_name: Option<String>,
+    last_event: Option<String>,
+    last_seen: Option<String>,
+    /// A node whose MAC differs from this one by a digit or two.
+    resembles: Option<String>,
+    #[serde(skip)]
+    seen: Option<SystemTime>,
+}
+
+pub(super) async fn run(session: &mut Session) -> Result<Exit, Failure> {
+    let site = session.site()?;
+    let wanted = session.daemons.list(Some(&site));
+    let names: Vec<String> = wanted.iter().map(|daemon| daemon.name.clone()).collect();
+    let mut exit = Exit::Done;
+    let leases = match leases::fetch(&session.daemons).await {
+        Ok(leases) => leases,
+        Err(error) => {
+            session.note(&advice(DHCPD, &error));
+            exit = Exit::Degraded;
+            Vec::new()
+        }
+    };
+    let mut events = Vec::new();
+    for (daemon, answer) in stream::past(&session.daemons, &names, 0).await {
+        match answer {
+            Ok(all) => events.extend(all),
+            Err(error) => {
+                if daemon != DHCPD {
+                    session.note(&advice(&daemon, &error));
+                }
+                exit = Exit::Degraded;
+            }
+        }
+    }
+    stream::sort_by_time(&mut events);
+    let machines = strangers(&site, &leases, &events);
+    session.show(&Strangers { now: clock::wall(), machines })?;
+    Ok(exit)
+}
+
+/// Every card in leases and events that the site file does not name, the latest seen first.
+fn strangers(site: &Site, leases: &[Lease], events: &[Event]) -> Vec<Stranger> {
+    let known = known_macs(site);
+    let is_strange = |mac: &Mac| !known.contains(mac) && !site.dhcp.ignore.contains(mac);
+    let mut found: BTreeMap<Mac, Stranger> = BTreeMap::new();
+    for lease in leases {
+        let Some(mac) = lease.mac.filter(is_strange) else { continue };
+        let stranger = found.entry(mac).or_default();
+        stranger.address = lease.address;
+        stranger.host_name.clone_from(&lease.name);
+        stranger.seen = lease.heard;
+    }
+    for event in events {
+        // A machine may be known by its UUID while its card is new.
+        let Some(mac) = event.mac.filter(is_strange).filter(|_| event.node.is_none()) else { continue };
+        let stranger = found.entry(mac).or_default();
+        stranger.address = event.address.or(stranger.address);
+        stranger.last_event = Some(event.id.clone());
+        stranger.seen = event.time.max(stranger.seen);
+    }
+    let mut machines: Vec<Stranger> = found
+        .into_iter()
+        .map(|(mac, stranger)| Stranger {
+            mac: mac.to_string(),
+            resembles: resembling(site, mac),
+            last_seen: stranger.seen.map(faros_common::events::rfc3339),
+            ..stranger
+        })
+        .collect();
+    machines.sort_by_key(|machine| std::cmp::Reverse(machine.seen));
+    machines
+}
+
+/// The node whose card looks like a misprint of `mac`: one byte differs, or two stand crosswise.
+fn resembling(site: &Site, mac: Mac) -> Option<String> {
+    let near = |own: &Mac| {
+        let differing: Vec<usize> = (0..6).filter(|&index| own.0[index] != mac.0[index]).collect();
+        match differing.as_slice() {
+            [_] => true,
+            [a, b] => own.0[*a] == mac.0[*b] && own.0[*b] == mac.0[*a],
+            _ => false,
+        }
+    };
+    site.nodes.iter().find(|node| site.macs_of(node).iter().any(near)).map(|node| node.name.clone())
+}
+
+impl Human for Strangers {
+    fn human(&self, paint: Paint) -> String {
+        if self.machines.is_empty() {
+            return "every machine that was seen stands in the site file\n".to_owned();
+        }
+        let mut table = Table::new(["MAC", "ADDRESS", "CALLS ITSELF", "LAST EVENT", "SEEN", "LOOKS LIKE"]);
+        for machine in &self.machines {
+            table.row([
+                machine.mac.as_str().into(),
+                machine.address.map(|address| address.to_string()).unwrap_or_default().into(),
+                machine.host_name.as_deref().unwrap_or_default().into(),
+                machine.last_event.as_deref().unwrap_or_default().into(),
+                machine.seen.map(|seen| time::ago(self.now, seen)).unwrap_or_default().into(),
+                machine.resembles.as_ref().map(|node| format!("{node}?")).unwrap_or_default().into(),
+            ]);
+        }
+        let mut text = table.render(paint);
+        text += &format!("\n{}\n", paint.tone(Tone::Faint, "To adopt one, put it into the site file and run farosctl reload:"));
+        let name = self.machines[0].host_name.as_deref().map_or_else(|| "NAME".to_owned(), harmless);
+        text + &format!("[[node]]\nname = \"{name}\"\nrole = \"worker\"\nmac  = \"{}\"\n", self.machines[0].mac)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn strangers_are_listed_and_misprints_recognised() {
+        let text = r#"
+            version = 1
+            [cluster]
+            name = "edge"
+            domain = "example.com"
+            [lan]
+            interface = "lan0"
+            address = "192.168.8.1/24"
+            [dhcp]
+            ignore = ["52:54:00:00:00:99"]
+            [[node]]
+            name = "cp1"
+            role = "control-plane"
+            mac = "52:54:00:00:08:11"
+            address = "192.168.8.11"
+        "#;
+        let site = faros_common::site::parse(text, Path::new("site.toml")).unwrap().site;
+        let leases = leases::read_all(&json!([
+            { "address": "192.168.8.11", "mac": "52:54:00:00:08:11" },
+            { "address": "192.168.8.130", "mac": "52:54:00:aa:bb:cc", "host_name": "laptop", "heard": "1970-01-01T00:00:09Z" },
+        ]));
+        let event = |mac: &str, time: u8| {
+            let line = format!(r#"{{"seq":1,"time":"1970-01-01T00:00:{time:02}Z","daemon":"dhcpd","event":"dhcp_unanswered","mac":"{mac}"}}"#);
+            Event::parse(&line).unwrap()
+        };
+        let events = [event("52:54:00:00:08:12", 20), event("52:54:00:00:00:99", 30), event("52:54:00:00:08:11", 40)];
+        let found = strangers(&site, &leases, &events);
+        let seen: Vec<_> = found.iter().map(|machine| (machine.mac.as_str(), machine.resembles.as_deref())).collect();
+        assert_eq!(seen, [("52:54:00:00:08:12", Some("cp1")), ("52:54:00:aa:bb:cc", None)]);
+        assert_eq!(found[1].host_name.as_deref(), Some("laptop"));
+    }
+}

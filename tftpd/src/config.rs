@@ -1,0 +1,200 @@
+//! Our part of the site file.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use faros_common::site::{Diagnostic, Mac, Severity, Site};
+
+/// What the server needs to know of the site.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where it listens.
+    pub listen: Vec<SocketAddr>,
+    /// The tree it serves.
+    pub root: PathBuf,
+    /// The interface of the nodes.
+    pub lan: String,
+    /// The interface that nothing is served on.
+    pub wan: Option<String>,
+    /// The bastion's addresses on the LAN, which are asked for on the LAN only.
+    pub lan_addresses: Vec<IpAddr>,
+    /// Files with secrets, relative to the boot roots, as written in the profiles' ignition tables.
+    pub seeds: Vec<PathBuf>,
+    /// The trees in which those stand.
+    pub seed_roots: Vec<PathBuf>,
+    /// Where the boot scripts come from.
+    pub scripts: ScriptServer,
+    /// Who has which address.
+    pub machines: HashMap<IpAddr, Machine>,
+}
+
+/// The HTTP server of the boot scripts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScriptServer(pub SocketAddr);
+
+impl ScriptServer {
+    /// `http://192.0.2.1:8080`
+    pub fn base_url(self) -> String {
+        match self.0.port() {
+            80 => format!("http://{}", bracketed(self.0.ip())),
+            _ => format!("http://{}", self.0),
+        }
+    }
+
+    /// The same as GRUB names it: `(http,192.0.2.1:8080)`.
+    pub fn grub_device(self) -> String {
+        match self.0.port() {
+            80 => format!("(http,{})", bracketed(self.0.ip())),
+            _ => format!("(http,{})", self.0),
+        }
+    }
+}
+
+fn bracketed(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("[{address}]"),
+    }
+}
+
+/// A machine with an address of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Machine {
+    /// Its name, if it is a node of the cluster.
+    pub node: Option<String>,
+    /// Its card.
+    pub mac: Option<Mac>,
+}
+
+impl Config {
+    /// Derives the configuration.
+    ///
+    /// # Errors
+    /// What cannot be served.
+    pub fn of_site(site: &Site) -> Result<Self, Vec<Diagnostic>> {
+        let root = site.tftp.root.clone();
+        if !root.is_absolute() {
+            return Err(vec![Diagnostic {
+                severity: Severity::Error,
+                place: None,
+                key: "tftp.root".to_owned(),
+                message: format!("{} is not an absolute path", root.display()),
+                help: Some("write it from the root directory, such as /var/lib/faros/boot".to_owned()),
+            }]);
+        }
+        let mut lan_addresses = vec![IpAddr::V4(site.lan.address.addr()), IpAddr::V4(site.lan.vip)];
+        lan_addresses.extend(site.lan.address6.map(|address| IpAddr::V6(address.addr())));
+        let mut seeds: Vec<PathBuf> =
+            site.profiles.values().flat_map(|profile| profile.ignition.values()).map(PathBuf::from).collect();
+        seeds.sort_unstable();
+        seeds.dedup();
+        let mut seed_roots = vec![root.clone(), site.http.root.clone()];
+        seed_roots.dedup();
+        let script_host = site.http.external.unwrap_or(IpAddr::V4(site.lan.address.addr()));
+        Ok(Self {
+            listen: site.tftp.listen.clone(),
+            root,
+            lan: site.lan.interface.clone(),
+            wan: site.wan.as_ref().map(|wan| wan.interface.clone()),
+            lan_addresses,
+            seeds,
+            seed_roots,
+            scripts: ScriptServer(SocketAddr::new(script_host, site.http.port)),
+            machines: machines(site),
+        })
+    }
+
+    /// Whether a request that was sent to `destination` may be answered where it arrived on `interface`.
+    ///
+    /// Requests of this host itself arrive on `lo`. Addresses of the LAN are served on the LAN only; any
+    /// other address is served because `listen` names it, but never on the WAN.
+    pub fn serves_on(&self, interface: &str, destination: IpAddr) -> bool {
+        if interface == self.lan || interface == "lo" {
+            return true;
+        }
+        let named = self.listen.iter().any(|listen| listen.ip() == destination);
+        named && self.wan.as_deref() != Some(interface) && !self.lan_addresses.contains(&destination)
+    }
+
+    /// Whether `path`, relative to a boot root, is a seed by its name.
+    pub fn is_seed(&self, path: &Path) -> bool {
+        let lower = |path: &Path| path.as_os_str().to_ascii_lowercase();
+        let ignition = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("ign"));
+        ignition || self.seeds.iter().any(|seed| lower(seed.strip_prefix("/").unwrap_or(seed)) == lower(path))
+    }
+
+    /// Every place where a seed may stand.
+    pub fn seed_files(&self) -> impl Iterator<Item = PathBuf> {
+        self.seed_roots.iter().flat_map(|root| {
+            self.seeds.iter().map(move |seed| root.join(seed.strip_prefix("/").unwrap_or(seed)))
+        })
+    }
+}
+
+fn machines(site: &Site) -> HashMap<IpAddr, Machine> {
+    let mut machines = HashMap::new();
+    for node in &site.nodes {
+        let machine = Machine { node: Some(node.name.clone()), mac: node.macs.first().copied() };
+        let addresses = node.address.map(IpAddr::V4).into_iter().chain(node.address6.map(IpAddr::V6));
+        machines.extend(addresses.map(|address| (address, machine.clone())));
+    }
+    for host in &site.hosts {
+        machines.insert(IpAddr::V4(host.address), Machine { node: None, mac: host.mac });
+    }
+    machines
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A configuration without a site file.
+    pub(crate) fn config(root: &Path) -> Config {
+        Config {
+            listen: vec!["192.0.2.1:69".parse().unwrap(), "198.51.100.1:69".parse().unwrap()],
+            root: root.to_owned(),
+            lan: "lan0".to_owned(),
+            wan: Some("eno1".to_owned()),
+            lan_addresses: vec!["192.0.2.1".parse().unwrap()],
+            seeds: vec![PathBuf::from("rhcos/master.ign"), PathBuf::from("/rhcos/Secret.bin")],
+            seed_roots: vec![root.to_owned()],
+            scripts: ScriptServer("192.0.2.1:8080".parse().unwrap()),
+            machines: HashMap::new(),
+        }
+    }
+
+    #[test]
+    fn the_wan_side_is_never_served() {
+        let config = config(Path::new("/srv"));
+        let (lan, other) = ("192.0.2.1".parse().unwrap(), "198.51.100.1".parse().unwrap());
+        assert!(config.serves_on("lan0", lan));
+        assert!(config.serves_on("lo", lan));
+        assert!(config.serves_on("lan0", other));
+        assert!(config.serves_on("eno7", other));
+        assert!(!config.serves_on("eno7", lan));
+        assert!(!config.serves_on("eno1", lan));
+        assert!(!config.serves_on("eno1", other));
+        assert!(!config.serves_on("eno7", "203.0.113.9".parse().unwrap()));
+    }
+
+    #[test]
+    fn seeds_are_known_by_name_in_any_case() {
+        let config = config(Path::new("/srv"));
+        for seed in ["rhcos/master.ign", "rhcos/secret.bin", "RHCOS/SECRET.BIN", "any.IGN", "a/b.ign"] {
+            assert!(config.is_seed(Path::new(seed)), "{seed}");
+        }
+        for file in ["rhcos/kernel", "secret.bin", "ign", "design"] {
+            assert!(!config.is_seed(Path::new(file)), "{file}");
+        }
+    }
+
+    #[test]
+    fn the_script_server_is_named_for_both_loaders() {
+        let server = ScriptServer("192.0.2.1:8080".parse().unwrap());
+        assert_eq!(server.base_url(), "http://192.0.2.1:8080");
+        assert_eq!(server.grub_device(), "(http,192.0.2.1:8080)");
+        let usual = ScriptServer("192.0.2.1:80".parse().unwrap());
+        assert_eq!((usual.base_url(), usual.grub_device()), ("http://192.0.2.1".into(), "(http,192.0.2.1)".into()));
+    }
+}
