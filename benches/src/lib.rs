@@ -13,6 +13,7 @@
 //! | [`cgroup`] | who used how much processor time |
 //! | [`process`] | a server under measurement: its processor time, its memory, its end |
 //! | [`work_dir`] | where configuration, state and logs of one run lie |
+//! | [`awake`] | processors that do not sleep while packets are under way |
 //! | [`machine`] | what a figure is worth nothing without: machine, kernel, commit, versions |
 //! | [`stats`] | medians, quantiles, ratios |
 //! | [`report`] | tables and targets, on the terminal and in `docs/benchmarks.md` |
@@ -20,6 +21,7 @@
 //! | [`session`] | one run from its command line to its exit code |
 //! | [`site`] | the site file that our daemon is measured with |
 
+pub mod awake;
 pub mod cgroup;
 pub mod dhcp;
 pub mod error;

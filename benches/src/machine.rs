@@ -55,7 +55,8 @@ pub fn version(program: &str, flag: &str) -> Option<String> {
     let text = [output.stdout, output.stderr].concat();
     let text = String::from_utf8_lossy(&text);
     let first = text.lines().map(str::trim).find(|line| !line.is_empty())?;
-    Some(first.split(" Copyright").next().unwrap_or(first).trim().to_owned())
+    let first = first.split(" Copyright").next().unwrap_or(first).trim();
+    Some(first.trim_start_matches("VERSION: ").to_owned())
 }
 
 const DISK_PROBES: u32 = 200;

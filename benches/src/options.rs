@@ -16,6 +16,9 @@ pub struct Options {
     /// Only these servers, by the names in the tables, separated by commas
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
+    /// Keep the processors from sleeping, with a loop of the lowest priority on each
+    #[arg(long)]
+    pub awake: bool,
     /// Write the results to docs/benchmarks.md
     #[arg(long, conflicts_with_all = ["quick", "only"])]
     pub write: bool,
@@ -31,6 +34,11 @@ impl Options {
     /// How many rounds are to be measured.
     pub fn rounds(&self) -> u32 {
         self.rounds.unwrap_or(if self.quick { 1 } else { Self::ROUNDS })
+    }
+
+    /// How the processors were treated, for the facts about a run.
+    pub fn processors(&self) -> &'static str {
+        if self.awake { "processors kept awake (--awake)" } else { "processors as they are" }
     }
 
     /// Keeps the servers that were asked for; the error names one that does not exist.

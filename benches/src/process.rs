@@ -30,7 +30,8 @@ impl Server {
         let file = File::create(&log).map_err(Error::file(&log))?;
         let copy = file.try_clone().map_err(Error::file(&log))?;
         let group = Group::create();
-        let mut command = group.as_ref().map_or(command, |group| group.wrap(&command));
+        let wrapped = group.as_ref().map(|group| group.wrap(&command));
+        let mut command = wrapped.unwrap_or(command);
         command.stdin(Stdio::null()).stdout(file).stderr(copy);
         let child = command.spawn().map_err(Error::system(name))?;
         Ok(Self { name: name.to_owned(), child, log, group })

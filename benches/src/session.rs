@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
+use crate::awake::Awake;
 use crate::netns;
 use crate::options::Options;
 use crate::progress::line;
@@ -45,7 +46,9 @@ fn run(
     netns::clean_on_signals(move || {
         let _ = fs::remove_dir_all(path);
     })?;
+    let awake = if options.awake { Some(Awake::keep()?) } else { None };
     let report = measure(options, &work)?;
+    drop(awake);
     println!("\n{}", report.markdown());
     if options.quick {
         line("one short round: these figures show that it works, not how fast it is");

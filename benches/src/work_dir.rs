@@ -1,5 +1,6 @@
-//! Where configuration, state and logs of one run lie: beside the workspace's other products, so that a journal
-//! is written to the disk that the workspace is on and never to memory.
+//! Where configuration, state and logs of one run lie: beside the workspace's other products, or in `/var/tmp` where the
+//! workspace lies in a home directory that others must not enter – a server that gave up its rights is one of them.
+//! Both are on a disk: a journal in memory would measure nothing.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -14,9 +15,10 @@ pub struct WorkDir {
 }
 
 impl WorkDir {
-    /// Makes an empty directory for this process below `target`, and removes those of runs that are over.
+    /// Makes an empty directory for this process, and removes those of runs that are over.
     pub fn create() -> Result<Self, Error> {
-        let parent = target().join("benches");
+        let target = target();
+        let parent = if open_to_all(&target) { target.join("benches") } else { PathBuf::from(ELSEWHERE) };
         fs::create_dir_all(&parent).map_err(Error::file(&parent))?;
         for entry in fs::read_dir(&parent).map_err(Error::file(&parent))?.flatten() {
             let name = entry.file_name();
@@ -56,6 +58,14 @@ impl Drop for WorkDir {
     }
 }
 
+const ELSEWHERE: &str = "/var/tmp/faros-benches";
+
+/// Whether everybody may enter a directory and all that it lies in.
+fn open_to_all(path: &Path) -> bool {
+    let enterable = |path: &Path| fs::metadata(path).is_ok_and(|data| data.permissions().mode() & 0o001 != 0);
+    path.canonicalize().is_ok_and(|path| path.ancestors().all(enterable))
+}
+
 /// The root of the workspace.
 pub fn workspace() -> PathBuf {
     let manifest = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
@@ -66,4 +76,22 @@ pub fn workspace() -> PathBuf {
 /// Where cargo puts what it makes.
 pub fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_within_a_closed_one_is_closed() {
+        let directory = tempfile::tempdir().unwrap();
+        let inner = directory.path().join("inner");
+        fs::create_dir(&inner).unwrap();
+        fs::set_permissions(&inner, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o700)).unwrap();
+        assert!(!open_to_all(&inner));
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        assert!(open_to_all(&inner));
+        assert!(!open_to_all(&directory.path().join("absent")));
+    }
 }

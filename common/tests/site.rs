@@ -54,7 +54,8 @@ fn three_tables_are_enough() {
 #[test]
 fn every_machine_has_its_name_and_each_address_one_pointer() {
     let site = contract();
-    let names: Vec<String> = site.names().iter().map(|name| format!("{} {}", name.name, name.address)).collect();
+    let names: Vec<String> =
+        site.names().iter().map(|name| format!("{} {}", name.name, name.address)).collect();
     let zone = "edge.example.com.";
     for expected in [
         "bastion 192.168.8.1",
@@ -106,7 +107,10 @@ fn openshift_gets_its_front_ends_and_the_file_adds_its_own() {
         ]
     );
     let ingress = &site.lb.frontends[2].check;
-    assert_eq!((ingress.kind, ingress.port, ingress.path.as_str()), (CheckKind::Http, Some(1936), "/healthz/ready"));
+    assert_eq!(
+        (ingress.kind, ingress.port, ingress.path.as_str()),
+        (CheckKind::Http, Some(1936), "/healthz/ready")
+    );
     assert_eq!(site.lb.frontends[0].check.path, "/readyz");
 }
 
@@ -162,7 +166,9 @@ fn who_is_who() {
 
 #[test]
 fn guests_are_their_node_or_have_a_card_of_their_own() {
-    let site = minimal("[[vm]]\nname = \"app\"\naddress = \"192.168.8.30\"\n[[vm]]\nnode = \"w1\"\n[[node]]\nname = \"w1\"\nrole = \"worker\"\naddress = \"192.168.8.31\"\n");
+    let site = minimal(
+        "[[vm]]\nname = \"app\"\naddress = \"192.168.8.30\"\n[[vm]]\nnode = \"w1\"\n[[node]]\nname = \"w1\"\nrole = \"worker\"\naddress = \"192.168.8.31\"\n",
+    );
     let reservations = site.reservations();
     let app = reservations.iter().find(|reservation| reservation.name == "app").unwrap();
     assert_eq!(app.kind, OwnerKind::Vm);
@@ -171,7 +177,12 @@ fn guests_are_their_node_or_have_a_card_of_their_own() {
     let node = reservations.iter().find(|reservation| reservation.name == "w1").unwrap();
     assert_eq!((node.kind, node.macs.len()), (OwnerKind::Node, 1));
     assert_eq!(site.node_by_mac(node.macs[0]).unwrap().name, "w1");
-    assert_eq!(site, minimal("[[vm]]\nname = \"app\"\naddress = \"192.168.8.30\"\n[[vm]]\nnode = \"w1\"\n[[node]]\nname = \"w1\"\nrole = \"worker\"\naddress = \"192.168.8.31\"\n"));
+    assert_eq!(
+        site,
+        minimal(
+            "[[vm]]\nname = \"app\"\naddress = \"192.168.8.30\"\n[[vm]]\nnode = \"w1\"\n[[node]]\nname = \"w1\"\nrole = \"worker\"\naddress = \"192.168.8.31\"\n"
+        )
+    );
 }
 
 #[test]
@@ -184,12 +195,16 @@ fn the_rest_of_the_site_follows_whoever_does_the_job_instead() {
     assert_eq!(site.dns_server(), Some(ip("192.168.8.8")));
     assert_eq!(site.ntp_server(), None);
     assert_eq!(site.cluster_address(), ip("192.168.8.9"));
-    assert!(site.names().iter().any(|name| name.name.starts_with("api.") && name.address == ip("192.168.8.9")));
+    assert!(
+        site.names().iter().any(|name| name.name.starts_with("api.") && name.address == ip("192.168.8.9"))
+    );
 }
 
 #[test]
 fn listen_addresses_come_with_or_without_port() {
-    let site = minimal("[http]\nlisten = [\"192.168.8.1\", \"127.0.0.1:81\"]\nport = 8081\n[tang]\nlisten = \"192.168.8.1\"\n");
+    let site = minimal(
+        "[http]\nlisten = [\"192.168.8.1\", \"127.0.0.1:81\"]\nport = 8081\n[tang]\nlisten = \"192.168.8.1\"\n",
+    );
     assert_eq!(site.http.listen, ["192.168.8.1:8081".parse().unwrap(), "127.0.0.1:81".parse().unwrap()]);
     assert_eq!(site.tang.listen, ["192.168.8.1:7500".parse().unwrap()]);
     assert_eq!(site.base_url(), "http://192.168.8.1:8081");

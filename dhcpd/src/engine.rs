@@ -17,7 +17,7 @@ use crate::metrics::DhcpMetrics;
 use crate::platform::{self, BATCH, Datagram, Link};
 use crate::protocol::advertise::{self, ALL_NODES, Advertiser};
 use crate::protocol::arp;
-use crate::protocol::clock::{LeaseClock, Reading, Stamp};
+use crate::protocol::clock::{Reading, Stamp};
 use crate::protocol::frame;
 use crate::protocol::leases::Lease;
 use crate::protocol::machine::{Machine, Storage};
@@ -62,7 +62,6 @@ struct Held {
 /// The server's state and its way to the outside.
 pub(crate) struct Engine {
     pub(crate) machine: Machine,
-    pub(crate) clock: LeaseClock,
     pub(crate) group: GroupCommit,
     pub(crate) link: Option<Link>,
     pub(crate) unanswered: Unanswered,
@@ -80,7 +79,6 @@ pub(crate) struct Engine {
 impl Engine {
     pub(crate) fn new(
         machine: Machine,
-        clock: LeaseClock,
         group: GroupCommit,
         wires: Wires,
         metrics: DhcpMetrics,
@@ -88,7 +86,6 @@ impl Engine {
     ) -> Self {
         Self {
             machine,
-            clock,
             group,
             link: None,
             unanswered: Unanswered::default(),

@@ -11,6 +11,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, UdpSocket};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use faros_common::site::Mac;
+use tokio::io::unix::AsyncFd;
 
 /// Datagrams taken from or given to the kernel at one go.
 pub const BATCH: usize = 64;
@@ -451,6 +452,15 @@ fn ioctl(socket: RawFd, name: &str, request: libc::Ioctl) -> io::Result<libc::if
         Err(error) => Err(error),
         Ok(()) => Ok(ifreq),
     }
+}
+
+/// A socket that the runtime watches.
+///
+/// # Errors
+/// What the system says.
+pub fn watch(socket: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an `OwnedFd` names the same open descriptor for as long as it lives, and the watcher owns it.
+    unsafe { AsyncFd::register(socket) }.map_err(|error| error.into_parts().1)
 }
 
 /// Milliseconds since boot, time in suspension included.

@@ -18,7 +18,7 @@ use faros_common::journal::{GroupCommit, Journal, JournalOptions};
 use faros_common::sandbox::Sandbox;
 use faros_common::site::{Diagnostic, Site};
 use faros_common::{clock, tasks};
-use tokio::io::unix::AsyncFd;
+use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
 use tokio::sync::Notify;
 use tracing::{error, info, warn};
 
@@ -47,8 +47,9 @@ const DRAIN: Duration = Duration::from_secs(5);
 
 /// The DHCP server.
 pub struct Dhcpd {
-    pub(crate) engine: Mutex<Engine>,
-    udp: AsyncFd<std::net::UdpSocket>,
+    engine: Mutex<Engine>,
+    clock: LeaseClock,
+    udp: AsyncFd<OwnedFd>,
     arp: Option<AsyncFd<OwnedFd>>,
     icmp6: Option<AsyncFd<OwnedFd>>,
     reloaded: Notify,
@@ -143,12 +144,13 @@ impl Service for Dhcpd {
             frames: bound.frames,
         };
         let metrics = DhcpMetrics::register(&context.metrics);
-        let engine = Engine::new(machine, lease_clock, group, wires, metrics, context.events);
+        let engine = Engine::new(machine, group, wires, metrics, context.events);
         Ok(Self {
             engine: Mutex::new(engine),
-            udp: AsyncFd::new(bound.udp).map_err(in_runtime)?,
-            arp: bound.arp.map(AsyncFd::new).transpose().map_err(in_runtime)?,
-            icmp6: bound.icmp6.map(AsyncFd::new).transpose().map_err(in_runtime)?,
+            clock: lease_clock,
+            udp: platform::watch(bound.udp.into()).map_err(in_runtime)?,
+            arp: bound.arp.map(platform::watch).transpose().map_err(in_runtime)?,
+            icmp6: bound.icmp6.map(platform::watch).transpose().map_err(in_runtime)?,
             reloaded: Notify::new(),
         })
     }
@@ -171,8 +173,16 @@ impl Service for Dhcpd {
                     }
                 }
                 _ = progress.changed() => self.lock().on_progress(self.now()),
-                () = readable(self.arp.as_ref()) => self.receive_arp(),
-                () = readable(self.icmp6.as_ref()) => self.receive_icmp6(),
+                mut ready = readable(self.arp.as_ref()) => {
+                    if self.receive_arp() {
+                        ready.clear_ready();
+                    }
+                }
+                mut ready = readable(self.icmp6.as_ref()) => {
+                    if self.receive_icmp6() {
+                        ready.clear_ready();
+                    }
+                }
                 _ = look.tick() => {
                     let mut engine = self.lock();
                     engine.look_at_link(self.now());
@@ -219,7 +229,7 @@ impl Dhcpd {
     }
 
     fn now(&self) -> Time {
-        self.lock().clock.at(platform::uptime_ms())
+        self.clock.at(platform::uptime_ms())
     }
 
     /// Takes what is waiting; true if nothing is left.
@@ -235,7 +245,7 @@ impl Dhcpd {
                 }
             }
             let mut engine = self.lock();
-            let now = engine.clock.at(platform::uptime_ms());
+            let now = self.now();
             engine.metrics.received(received.len());
             for packet in received.iter() {
                 let arrival = Arrival {
@@ -253,8 +263,9 @@ impl Dhcpd {
         false
     }
 
-    fn receive_arp(&self) {
-        let Some(arp) = &self.arp else { return };
+    /// As [`Dhcpd::receive`], for ARP.
+    fn receive_arp(&self) -> bool {
+        let Some(arp) = &self.arp else { return true };
         let mut buffer = [0; 64];
         for _ in 0..platform::BATCH {
             match platform::receive_frame(arp.as_raw_fd(), &mut buffer) {
@@ -262,28 +273,34 @@ impl Dhcpd {
                     let Some((address, mac)) = arp::claimed(&buffer[..length]) else { continue };
                     let mut engine = self.lock();
                     if engine.link.is_some_and(|link| link.index == interface && link.mac != Some(mac)) {
-                        let now = engine.clock.at(platform::uptime_ms());
+                        let now = self.now();
                         engine.on_address_in_use(address, Hardware::ethernet(mac), now);
                     }
                 }
                 Ok(None) => {}
-                Err(_) => return,
+                Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
             }
         }
+        false
     }
 
-    fn receive_icmp6(&self) {
-        let Some(icmp6) = &self.icmp6 else { return };
+    /// As [`Dhcpd::receive`], for router solicitations.
+    fn receive_icmp6(&self) -> bool {
+        let Some(icmp6) = &self.icmp6 else { return true };
         let mut buffer = [0; 1500];
         for _ in 0..platform::BATCH {
-            let Ok(message) = platform::receive_icmp6(icmp6.as_raw_fd(), &mut buffer) else { return };
+            let message = match platform::receive_icmp6(icmp6.as_raw_fd(), &mut buffer) {
+                Ok(message) => message,
+                Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
+            };
             let sound = advertise::is_solicitation(&buffer[..message.length], message.hop_limit, message.source);
             let mut engine = self.lock();
             if sound && engine.link.is_some_and(|link| link.index == message.interface) {
-                let now = engine.clock.at(platform::uptime_ms());
+                let now = self.now();
                 engine.on_solicitation(message.source, now);
             }
         }
+        false
     }
 
     /// Sends what waits for the disk, then ends the journal.
@@ -305,15 +322,13 @@ impl Dhcpd {
 }
 
 /// Waits until there is something to read; for ever where there is no socket.
-async fn readable(socket: Option<&AsyncFd<OwnedFd>>) {
-    match socket {
-        Some(socket) => match socket.readable().await {
-            // Each turn reads until nothing is left, so the readiness is used up.
-            Ok(mut ready) => ready.clear_ready(),
-            Err(_) => std::future::pending().await,
-        },
-        None => std::future::pending().await,
+async fn readable(socket: Option<&AsyncFd<OwnedFd>>) -> AsyncFdReadyGuard<'_, OwnedFd> {
+    if let Some(socket) = socket
+        && let Ok(ready) = socket.readable().await
+    {
+        return ready;
     }
+    std::future::pending().await
 }
 
 /// What the host's clocks say.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
+use faros_lab::Firmware;
 
 use crate::output::Format;
 use crate::wait::Condition;
@@ -222,12 +223,24 @@ pub struct LabArguments {
     /// Processes that speak like nodes, instead of virtual machines
     #[arg(long)]
     pub light: bool,
-    /// Leave the site running afterwards, until Ctrl-C
+    /// Leave the lab's directory (site file, logs, consoles, states) in place
     #[arg(long)]
     pub keep: bool,
     /// Only these nodes of the site file
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     pub nodes: Vec<String>,
+    /// This firmware for all nodes; else their names decide, or each kind in turn
+    #[arg(long, value_name = "bios|uefi-pxe|uefi-http")]
+    pub firmware: Option<Firmware>,
+    /// How many virtual machines run at the same time
+    #[arg(long, value_name = "N", default_value_t = faros_lab::JOBS)]
+    pub jobs: usize,
+    /// How long a node may make no progress [default: by the kind of node]
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub stall: Option<Duration>,
+    /// Show nothing while it runs
+    #[arg(short, long)]
+    pub quiet: bool,
 }
 
 #[cfg(test)]
@@ -286,7 +299,7 @@ mod tests {
             "reload dhcpd tftpd",
             "wait --for=installed cp1 --timeout 30m",
             "wait --for up",
-            "lab --light --nodes a,b --keep",
+            "lab --light --nodes a,b --keep --firmware bios --jobs 1 --stall 1m -q",
             "completions bash",
             "version",
         ] {

@@ -24,12 +24,22 @@ pub enum Exit {
     TimedOut = 5,
     /// The site file is refused.
     SiteRefused = 78,
+    /// Ctrl-C ended what would otherwise have come to an end of its own.
+    Interrupted = 130,
 }
 
 impl Exit {
     /// Every code, for the page that lists them.
-    pub const ALL: [Self; 7] =
-        [Self::Done, Self::Failed, Self::Usage, Self::Degraded, Self::Drift, Self::TimedOut, Self::SiteRefused];
+    pub const ALL: [Self; 8] = [
+        Self::Done,
+        Self::Failed,
+        Self::Usage,
+        Self::Degraded,
+        Self::Drift,
+        Self::TimedOut,
+        Self::SiteRefused,
+        Self::Interrupted,
+    ];
 
     /// The number that the shell sees.
     pub fn code(self) -> u8 {

@@ -1,3 +1,5 @@
-//! Hands over to `faros_common::daemon`.
+//! Boot scripts, Ignition and files over HTTP.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    faros_common::daemon::main::<faros_ignition_http::IgnitionHttp>()
+}

@@ -91,11 +91,22 @@ pub struct Wire {
 enum Phase {
     /// A head is being collected.
     Head,
-    /// This much may be handed over, then comes a body of that length.
-    Release(usize, u64),
-    /// A body is passed through.
+    /// This many bytes of a body are passed through.
     Body(u64),
-    /// A head was refused, and everything the library was to get was handed over.
+    /// So many bytes of the buffer are handed over, then comes something else.
+    Release(usize, Next),
+    /// A head was refused: the library gets nothing more.
+    Refused,
+}
+
+/// What comes after the bytes that are handed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    /// A head.
+    Head,
+    /// So many bytes of a body.
+    Body(u64),
+    /// Nothing.
     Refused,
 }
 
@@ -225,41 +236,33 @@ impl Wire {
         let _ = tokio::time::timeout(LINGER.0, linger).await;
     }
 
-    /// Looks at what has been collected; true: there is something to hand over, or nothing ever will be.
+    /// Looks at what has been collected; true: something is to be handed over.
     fn scan(&mut self) -> bool {
         let empty = leading_empty_lines(&self.buffer);
         self.buffer.advance(empty);
         self.empty_bytes += empty;
-        let verdict = match self.empty_bytes > EMPTY_LINES_BYTES_MAX {
+        let scan = match self.empty_bytes > EMPTY_LINES_BYTES_MAX {
             true => Scan::Refused(Refusal::Malformed),
             // A lone CR may be the first half of an empty line.
-            false if &self.buffer[..] == b"\r" => Scan::Incomplete,
+            false if self.buffer[..] == *b"\r" => Scan::Incomplete,
             false => self.scanner.on_bytes(&self.buffer),
         };
-        match verdict {
+        match scan {
             Scan::Incomplete => return false,
             Scan::Complete(head) => {
                 self.shared.push(Ok(()));
-                self.phase = Phase::Release(head.bytes, head.body_bytes);
+                let next = if head.body_bytes == 0 { Next::Head } else { Next::Body(head.body_bytes) };
+                self.phase = Phase::Release(head.bytes, next);
             }
             Scan::Refused(refusal) => {
                 self.shared.push(Err(refusal));
                 self.buffer.clear();
                 self.buffer.extend_from_slice(STAND_IN);
-                self.phase = Phase::Release(STAND_IN.len(), 0);
-                self.scanner = Scanner::default();
-                self.empty_bytes = usize::MAX / 2;
-                return true;
+                self.phase = Phase::Release(STAND_IN.len(), Next::Refused);
             }
         }
-        self.scanner = Scanner::default();
-        self.empty_bytes = 0;
+        (self.scanner, self.empty_bytes) = (Scanner::default(), 0);
         true
-    }
-
-    /// Whether a refused head is being handed over, after which nothing follows.
-    fn is_refused(&self) -> bool {
-        self.empty_bytes >= usize::MAX / 2
     }
 
     /// Reads from the socket into the buffer; 0: the peer sends no more.
@@ -280,44 +283,39 @@ impl Read for Wire {
     ) -> Poll<io::Result<()>> {
         let wire = &mut *self;
         loop {
-            match wire.phase {
+            let phase = wire.phase;
+            match phase {
                 Phase::Refused => return Poll::Ready(Ok(())),
-                Phase::Release(0, body) => {
-                    wire.phase = match (wire.is_refused(), body) {
-                        (true, _) => Phase::Refused,
-                        (false, 0) => Phase::Head,
-                        (false, body) => Phase::Body(body),
+                Phase::Release(bytes, next) => {
+                    let now = bytes.min(out.remaining());
+                    out.put_slice(&wire.buffer[..now]);
+                    wire.buffer.advance(now);
+                    wire.phase = match next {
+                        _ if now < bytes => Phase::Release(bytes - now, next),
+                        Next::Head => Phase::Head,
+                        Next::Body(left) => Phase::Body(left),
+                        Next::Refused => Phase::Refused,
                     };
                     wire.shared.on_read(matches!(wire.phase, Phase::Body(_)));
-                }
-                Phase::Release(bytes, body) => {
-                    let bytes_now = bytes.min(out.remaining());
-                    out.put_slice(&wire.buffer[..bytes_now]);
-                    wire.buffer.advance(bytes_now);
-                    wire.phase = Phase::Release(bytes - bytes_now, body);
-                    if wire.phase == Phase::Release(0, 0) && !wire.is_refused() {
-                        wire.phase = Phase::Head;
-                        wire.shared.on_read(false);
-                    }
                     return Poll::Ready(Ok(()));
                 }
                 Phase::Head if !wire.buffer.is_empty() && wire.scan() => {}
                 Phase::Head => {
                     if ready!(wire.poll_fill(context))? == 0 {
-                        // Rests of a head that will never be whole are nobody's request.
+                        // The rest of a head that will never be whole is nobody's request.
                         return Poll::Ready(Ok(()));
                     }
                     wire.shared.on_read(true);
                 }
-                Phase::Body(left) if wire.buffer.is_empty() => {
+                Phase::Body(_) if wire.buffer.is_empty() => {
                     if ready!(wire.poll_fill(context))? == 0 {
                         return Poll::Ready(Ok(()));
                     }
-                    wire.shared.on_read(left > 0);
                 }
                 Phase::Body(left) => {
                     let bytes = left.min(wire.buffer.len() as u64);
-                    wire.phase = Phase::Release(bytes as usize, left - bytes);
+                    let next = if bytes == left { Next::Head } else { Next::Body(left - bytes) };
+                    wire.phase = Phase::Release(bytes as usize, next);
                 }
             }
         }

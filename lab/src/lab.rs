@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use faros_common::clock;
@@ -46,7 +47,7 @@ pub struct Lab {
     bastion: Namespace,
     wan: Namespace,
     site: Site,
-    links: std::cell::Cell<u32>,
+    links: AtomicU32,
     dir: Workdir,
 }
 
@@ -78,7 +79,7 @@ impl Lab {
         let site = site::write(&table, &dir.path().join(SITE_FILE))?;
         let wan = Namespace::create(format!("{}-wan", dir.tag()))?;
         let bastion = Namespace::create(format!("{}-bastion", dir.tag()))?;
-        let lab = Self { daemons: BTreeMap::new(), bastion, wan, site, links: 0.into(), dir };
+        let lab = Self { daemons: BTreeMap::new(), bastion, wan, site, links: AtomicU32::new(0), dir };
         lab.build_lan()?;
         lab.build_wan()?;
         Ok(lab)
@@ -342,8 +343,7 @@ impl Lab {
     }
 
     fn next_link(&self, prefix: &str) -> String {
-        let count = self.links.get();
-        self.links.set(count + 1);
+        let count = self.links.fetch_add(1, Ordering::Relaxed);
         format!("{prefix}{count}")
     }
 

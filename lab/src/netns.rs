@@ -75,6 +75,18 @@ impl Namespace {
         run("ip", all)
     }
 
+    /// Runs `body` on a thread of its own inside this namespace and returns what it returns. A panic in it
+    /// goes on in the caller.
+    ///
+    /// # Errors
+    /// The namespace is gone, or the system refuses.
+    pub fn inside<T: Send>(&self, body: impl FnOnce() -> T + Send) -> Result<T, LabError> {
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(|| self.enter().map(|()| body()));
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+
     /// Moves the calling thread into this namespace: sockets that it opens from now on belong to it.
     ///
     /// # Errors

@@ -48,10 +48,11 @@ pub fn run(options: &Options, contenders: &[Contender], work: &WorkDir) -> Resul
     facts.push((
         "procedure".to_owned(),
         format!(
-            "{rounds} rounds, {} s per point, {} clients, at most {} % unanswered; median (lowest–highest)",
+            "{rounds} rounds, {} s per point, {} clients, at most {} % unanswered, {}; median (lowest–highest)",
             pace.period.as_secs(),
             perfdhcp::CLIENTS,
-            LOSS_MAX * 100.0
+            LOSS_MAX * 100.0,
+            options.processors()
         ),
     ));
     let start = now();

@@ -49,7 +49,11 @@ pub fn run(options: &Options, contenders: &[Contender], work: &WorkDir) -> Resul
     let rounds = options.rounds();
     facts.push((
         "procedure".to_owned(),
-        format!("{rounds} rounds, one file of {} MiB; median (lowest–highest)", bytes >> 20),
+        format!(
+            "{rounds} rounds, one file of {} MiB, {}; median (lowest–highest)",
+            bytes >> 20,
+            options.processors()
+        ),
     ));
 
     let boot = work.fresh("boot")?;

@@ -98,7 +98,8 @@ impl Journal {
             && let Some(payload) = compaction.records.next()
         {
             let sequence = compaction.count;
-            Record { kind: Kind::Snapshot, sequence, place: 0, session: 0, payload: &payload }.encode(seed, &mut bytes);
+            Record { kind: Kind::Snapshot, sequence, place: 0, session: 0, payload: &payload }
+                .encode(seed, &mut bytes);
             compaction.count += 1;
         }
         self.flush(compaction, &bytes)
@@ -110,11 +111,13 @@ impl Journal {
         let base = compaction.base.max(self.durable);
         let mut bytes = Vec::new();
         for payload in &compaction.tail {
-            Record { kind: Kind::Snapshot, sequence: compaction.count, place: 0, session: 0, payload }.encode(seed, &mut bytes);
+            Record { kind: Kind::Snapshot, sequence: compaction.count, place: 0, session: 0, payload }
+                .encode(seed, &mut bytes);
             compaction.count += 1;
         }
         let payload = &base.0.to_le_bytes();
-        Record { kind: Kind::Seal, sequence: compaction.count, place: 0, session: 0, payload }.encode(seed, &mut bytes);
+        Record { kind: Kind::Seal, sequence: compaction.count, place: 0, session: 0, payload }
+            .encode(seed, &mut bytes);
         self.flush(compaction, &bytes)?;
 
         if let Err(error) = self.files.disk.rename(&self.files.tmp, &self.files.journal) {

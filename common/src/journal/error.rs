@@ -166,10 +166,18 @@ impl fmt::Display for JournalError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Directory { path, source } => {
-                write!(f, "{}: state directory cannot be opened ({source}): create or mount it", path.display())
+                write!(
+                    f,
+                    "{}: state directory cannot be opened ({source}): create or mount it",
+                    path.display()
+                )
             }
             Self::Denied { path, source } => {
-                write!(f, "{}: {source}: give it to the user that this service runs as (chown)", path.display())
+                write!(
+                    f,
+                    "{}: {source}: give it to the user that this service runs as (chown)",
+                    path.display()
+                )
             }
             Self::InUse { path } => {
                 write!(f, "{}: another process holds this journal: stop it first", path.display())
@@ -218,7 +226,10 @@ impl fmt::Display for JournalError {
             }
             Self::Busy => write!(f, "too much waits for the disk: try again"),
             Self::SnapshotFirst => {
-                write!(f, "the journal holds records of an older version: a snapshot in the new form comes first")
+                write!(
+                    f,
+                    "the journal holds records of an older version: a snapshot in the new form comes first"
+                )
             }
             Self::Closed => write!(f, "the journal is closed"),
         }

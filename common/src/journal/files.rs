@@ -51,7 +51,9 @@ impl Files {
 
     /// Puts a marker in place that speaks of a generation.
     pub(super) fn mark(&self, generation: u64) -> Result<(), JournalError> {
-        let text = format!("A journal stands beside this file; without it the state is lost.\ngeneration {generation}\n");
+        let text = format!(
+            "A journal stands beside this file; without it the state is lost.\ngeneration {generation}\n"
+        );
         self.replace(&self.marker, text.as_bytes())
     }
 

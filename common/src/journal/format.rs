@@ -202,7 +202,8 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
 mod tests {
     use super::*;
 
-    const HEADER: Header = Header { version: 7, generation: 3, salt: 99, name: *b"leases\0\0\0\0\0\0\0\0\0\0" };
+    const HEADER: Header =
+        Header { version: 7, generation: 3, salt: 99, name: *b"leases\0\0\0\0\0\0\0\0\0\0" };
 
     #[test]
     fn a_header_survives_any_single_flipped_bit() {

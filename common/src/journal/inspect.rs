@@ -58,10 +58,13 @@ pub fn inspect_on(
 ) -> Result<impl Iterator<Item = (u64, Result<Entry, JournalError>)> + use<>, JournalError> {
     let files = Files::new(disk, name);
     let path = files.journal_path();
-    let bytes = files.disk.read(&files.journal).map_err(|error| files.error("read", &files.journal, error))?;
+    let bytes =
+        files.disk.read(&files.journal).map_err(|error| files.error("read", &files.journal, error))?;
     // Whatever fits into the file may be a record.
     let scan = Scan::new(&bytes, bytes.len()).map_err(|bad| match bad {
-        BadHeader::Foreign => JournalError::Foreign { path: path.clone(), found: "something else".to_owned() },
+        BadHeader::Foreign => {
+            JournalError::Foreign { path: path.clone(), found: "something else".to_owned() }
+        }
         BadHeader::Newer(found) => {
             JournalError::Newer { path: path.clone(), what: "file layout", found, supported: FORMAT }
         }

@@ -67,8 +67,10 @@ impl Journal {
     /// # Errors
     /// See [`open_on`](Self::open_on).
     pub fn open(directory: &Path, options: JournalOptions) -> Result<(Self, Recovered), JournalError> {
-        let disk = RealDisk::new(directory)
-            .map_err(|source| JournalError::Directory { path: directory.to_owned(), source: Arc::new(source) })?;
+        let disk = RealDisk::new(directory).map_err(|source| JournalError::Directory {
+            path: directory.to_owned(),
+            source: Arc::new(source),
+        })?;
         Self::open_on(Arc::new(disk), options)
     }
 
@@ -108,7 +110,8 @@ impl Journal {
                 return Ok(self.durable);
             }
         }
-        let error = std::io::Error::new(std::io::ErrorKind::Interrupted, "writes are cut short again and again");
+        let error =
+            std::io::Error::new(std::io::ErrorKind::Interrupted, "writes are cut short again and again");
         Err(self.files.error("write", &self.files.journal, error))
     }
 
@@ -116,7 +119,10 @@ impl Journal {
     ///
     /// # Errors
     /// Those of the disk, and [`RecordTooLong`](JournalError::RecordTooLong): the journal goes on as it was.
-    pub fn snapshot<R: AsRef<[u8]>>(&mut self, records: impl IntoIterator<Item = R>) -> Result<(), JournalError> {
+    pub fn snapshot<R: AsRef<[u8]>>(
+        &mut self,
+        records: impl IntoIterator<Item = R>,
+    ) -> Result<(), JournalError> {
         self.begin_snapshot(records.into_iter().map(|record| record.as_ref().to_vec()).collect())?;
         while !self.step_snapshot()? {}
         Ok(())

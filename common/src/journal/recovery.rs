@@ -31,7 +31,8 @@ pub(super) fn open(
     };
     let stale_snapshot = has(&files.tmp);
     if stale_snapshot {
-        writable &= allowed(files.disk.remove(&files.tmp).map_err(|error| files.error("remove", &files.tmp, error)))?;
+        writable &=
+            allowed(files.disk.remove(&files.tmp).map_err(|error| files.error("remove", &files.tmp, error)))?;
     }
     let journal = Journal {
         options,
@@ -78,7 +79,11 @@ fn allowed(done: Result<(), JournalError>) -> Result<bool, JournalError> {
     }
 }
 
-fn first(mut journal: Journal, stale_snapshot: bool, tmpfs: bool) -> Result<(Journal, Recovered), JournalError> {
+fn first(
+    mut journal: Journal,
+    stale_snapshot: bool,
+    tmpfs: bool,
+) -> Result<(Journal, Recovered), JournalError> {
     journal.snapshot::<&[u8]>([])?;
     if journal.marker_stale {
         // Without it a loss would look like another first start.
@@ -110,7 +115,9 @@ fn existing(
         .read(&journal.files.journal)
         .map_err(|error| journal.files.error("read", &journal.files.journal, error))?;
     let scan = Scan::new(&bytes, journal.options.record_bytes_max).map_err(|bad| match bad {
-        BadHeader::Foreign => JournalError::Foreign { path: path.clone(), found: "something else".to_owned() },
+        BadHeader::Foreign => {
+            JournalError::Foreign { path: path.clone(), found: "something else".to_owned() }
+        }
         BadHeader::Newer(found) => {
             JournalError::Newer { path: path.clone(), what: "file layout", found, supported: FORMAT }
         }
@@ -146,8 +153,10 @@ fn existing(
     journal.sealed_end = scan.sealed_end as u64;
     journal.durable = scan.last;
     journal.marker_stale = marked != Some(scan.header.generation);
-    let recovered =
-        Recovered { records: scan.records.into_iter().map(|record| record.payload.into_owned()).collect(), report };
+    let recovered = Recovered {
+        records: scan.records.into_iter().map(|record| record.payload.into_owned()).collect(),
+        report,
+    };
     if writable {
         repair(&mut journal, &bytes, &recovered)?;
     }
@@ -195,7 +204,8 @@ fn repair(journal: &mut Journal, bytes: &[u8], recovered: &Recovered) -> Result<
     }
     let reaffirmed = reaffirm(journal, bytes, report.cut.is_some());
     allowed(reaffirmed.map_err(|error| files.error("synchronise", &files.journal, error)))?;
-    if journal.marker_stale {
+    // Never ahead of a journal whose rename may yet be lost.
+    if journal.marker_stale && journal.affirmed {
         journal.marker_stale = !allowed(files.mark(report.generation))?;
     }
     Ok(())
@@ -208,21 +218,23 @@ fn repair(journal: &mut Journal, bytes: &[u8], recovered: &Recovered) -> Result<
 fn reaffirm(journal: &mut Journal, bytes: &[u8], cut: bool) -> io::Result<()> {
     let files = &journal.files;
     let mut file = files.disk.open(&files.journal)?;
-    if cut {
-        file.truncate(journal.end)?;
-    }
+    // Also where it has that length already, and over the zeroes that follow: on disk they may be something else.
+    let size = if cut { journal.end } else { bytes.len() as u64 };
+    file.truncate(size)?;
     let session = journal.session.checked_add(1).ok_or(io::ErrorKind::QuotaExceeded)?;
     let mut appended = bytes[journal.sealed_end as usize..journal.end as usize].to_vec();
     Record { kind: Kind::Session, sequence: journal.durable.0, place: 0, session, payload: &[] }
         .encode(journal.header.seed(), &mut appended);
+    let end = journal.sealed_end + appended.len() as u64;
+    let allocated = size.max(end);
+    appended.resize((allocated - journal.sealed_end) as usize, 0);
     write_all(&mut *file, journal.sealed_end, &appended)?;
     file.sync()?;
     // The rename that put this file in place may not be durable either.
     files.disk.sync_dir()?;
     journal.session = session;
-    let size = if cut { journal.end } else { bytes.len() as u64 };
-    journal.end = journal.sealed_end + appended.len() as u64;
-    journal.allocated = size.max(journal.end);
+    journal.end = end;
+    journal.allocated = allocated;
     journal.state = State::Sound(file);
     journal.affirmed = true;
     Ok(())

@@ -80,7 +80,8 @@ impl<'a> Scan<'a> {
             duplicates: 0,
             corrected: u64::from(corrected),
         };
-        let mut scanner = Scanner { bytes, seed: header.seed(), payload_bytes_max, expected: 0, sealed: false, scan };
+        let mut scanner =
+            Scanner { bytes, seed: header.seed(), payload_bytes_max, expected: 0, sealed: false, scan };
         scanner.run();
         Ok(scanner.scan)
     }
@@ -144,7 +145,12 @@ impl<'a> Scanner<'a> {
             (Kind::Snapshot, false) | (Kind::Appended, true) if record.sequence == self.expected => {
                 self.expected += 1;
                 self.scan.snapshot_records += usize::from(record.kind == Kind::Snapshot);
-                self.scan.records.push(Found { offset: at, kind: record.kind, sequence: record.sequence, payload });
+                self.scan.records.push(Found {
+                    offset: at,
+                    kind: record.kind,
+                    sequence: record.sequence,
+                    payload,
+                });
                 self.scan.end = at + size;
                 true
             }
@@ -209,12 +215,15 @@ impl<'a> Scanner<'a> {
             return Some(at + size);
         }
         let proven = !self.sealed
-            || self.next_valid(at, |scanner, record| scanner.is_later(record) && record.proves(scanner.expected)).is_some()
+            || self
+                .next_valid(at, |scanner, record| scanner.is_later(record) && record.proves(scanner.expected))
+                .is_some()
             || (next.is_some() && !hole);
         if proven {
             return self.skip_damage(at, next);
         }
-        let declared = rest.first_chunk::<4>().map_or(usize::MAX, |length| u32::from_le_bytes(*length) as usize);
+        let declared =
+            rest.first_chunk::<4>().map_or(usize::MAX, |length| u32::from_le_bytes(*length) as usize);
         let unfinished = declared <= self.payload_bytes_max && declared + RECORD_HEADER_BYTES > rest.len();
         self.scan.cut = Some(match () {
             () if hole || unfinished || rest.len() < RECORD_HEADER_BYTES => Cut::Torn,

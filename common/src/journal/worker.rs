@@ -81,7 +81,8 @@ impl Worker {
     }
 
     fn commit(&mut self) {
-        if self.failed.is_none() && !self.journal.is_failed() && self.journal.last() == self.journal.durable() {
+        if self.failed.is_none() && !self.journal.is_failed() && self.journal.last() == self.journal.durable()
+        {
             return;
         }
         let began = clock::now();

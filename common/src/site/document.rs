@@ -101,10 +101,19 @@ pub fn reference() -> String {
             let value = match (&key.shape, key.shape.table()) {
                 (Shape::Table(_), _) => format!("[table](#{})", anchor(path, key.name, "")),
                 (Shape::List(_), Some(_)) => format!("[list of tables](#{})", anchor(path, key.name, "[]")),
-                (Shape::Named { .. }, Some(_)) => format!("[tables by name](#{})", anchor(path, key.name, ".NAME")),
+                (Shape::Named { .. }, Some(_)) => {
+                    format!("[tables by name](#{})", anchor(path, key.name, ".NAME"))
+                }
                 _ => value,
             };
-            let _ = writeln!(page, "| `{}` | {} {} | {} |", key.name, cell(&key.doc), cell(&format!("*{value}*")), cell(without));
+            let _ = writeln!(
+                page,
+                "| `{}` | {} {} | {} |",
+                key.name,
+                cell(&key.doc),
+                cell(&format!("*{value}*")),
+                cell(without)
+            );
         }
     }
     page
@@ -117,7 +126,11 @@ fn cell(text: &str) -> String {
 /// The anchor that Markdown viewers give to a table's heading.
 fn anchor(path: &str, key: &str, suffix: &str) -> String {
     let path = join(path, key);
-    format!("{path}{suffix}").to_lowercase().chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')).collect()
+    format!("{path}{suffix}")
+        .to_lowercase()
+        .chars()
+        .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
+        .collect()
 }
 
 fn join(path: &str, key: &str) -> String {
@@ -140,5 +153,8 @@ fn tables_of(path: &str, shape: &Shape, tables: &mut Vec<(String, Table)>) {
 pub(crate) fn keys() -> Vec<(String, &'static str)> {
     let mut tables = Vec::new();
     tables_of("", &RawSite::shape(), &mut tables);
-    tables.iter().flat_map(|(path, table)| table.keys.iter().map(move |key| (path.clone(), key.name))).collect()
+    tables
+        .iter()
+        .flat_map(|(path, table)| table.keys.iter().map(move |key| (path.clone(), key.name)))
+        .collect()
 }

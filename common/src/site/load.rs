@@ -10,11 +10,14 @@ use super::raw::RawSite;
 use super::read::{Findings, Input, Lines, Spot, Value};
 use super::{Report, Site, build, check};
 
-/// A larger site file is refused unread: a site of a thousand nodes needs a third of it.
-pub const FILE_MAX: usize = 1024 * 1024;
+/// A larger site file is refused unread: a site of a thousand nodes needs less.
+pub const FILE_MAX: usize = 256 * 1024;
 
 /// Syntax errors beyond this are left out: most follow from the first.
 const SYNTAX_ERRORS_MAX: usize = 20;
+
+/// Of a file that is no TOML at all, so many errors are looked at.
+const SYNTAX_ERRORS_SEEN: usize = 1000;
 
 /// A site file that may be used.
 #[derive(Clone, Debug, PartialEq)]
@@ -98,28 +101,35 @@ pub fn parse(text: &str, path: &Path) -> Result<Loaded, Report> {
 fn report_syntax(text: &str, lines: &Lines<'_>, errors: &[toml::de::Error], found: &mut Findings) {
     let mut broken = Vec::new();
     let mut syntax = Vec::new();
-    for error in errors {
+    let mut trustworthy = text.len();
+    for error in errors.iter().take(SYNTAX_ERRORS_SEEN) {
         let span = error.span().unwrap_or(text.len()..text.len());
         let line = lines.place(span.start).line;
         if broken.last() == Some(&line) {
             continue;
         }
         broken.push(line);
+        let open = error.message().contains("array") || error.message().contains("inline table");
         if syntax.len() < SYNTAX_ERRORS_MAX {
-            syntax.push((span, error.message()));
+            syntax.push((span.clone(), error.message(), open));
+        }
+        if open {
+            // With a bracket open, all that follows is read as something else.
+            trustworthy = span.start;
+            break;
         }
     }
-    found.retain_apart_from(lines, &broken);
-    for (span, message) in syntax {
+    found.retain_apart_from(lines, &broken, trustworthy);
+    for (span, message, open) in syntax {
         let duplicate = message.contains("duplicate key");
         let key = if duplicate { text.get(span.clone()).unwrap_or_default() } else { "" };
         let spot = Spot { offset: Some(span.start), key: key.to_owned() };
-        let finding = found.error(&spot, format!("not TOML: {message}"));
-        finding.help(if duplicate {
-            "a key or table stands once; for several nodes write [[node]] each time"
-        } else {
-            "look for a missing quotation mark, bracket or equals sign here or just before"
-        });
+        let help = match (duplicate, open) {
+            (true, _) => "a key or table stands once; for several nodes write [[node]] each time",
+            (_, true) => "look for a bracket, brace or comma missing here or before",
+            _ => "look for a missing quotation mark, bracket or equals sign here or just before",
+        };
+        found.error(&spot, format!("not TOML: {message}")).help(help);
     }
 }
 

@@ -24,11 +24,13 @@ mod model;
 mod raw;
 mod read;
 mod secret;
+#[cfg(test)]
+mod tests;
 mod value;
 
 pub use derive::{
-    Owner, OwnerKind, PLACEHOLDERS, Piece, PlaceholderError, Pointer, Reservation, ReverseZone, Side, SiteName,
-    placeholders, pointer_owner,
+    Owner, OwnerKind, PLACEHOLDERS, Piece, PlaceholderError, Pointer, Reservation, ReverseZone, Side,
+    SiteName, placeholders, pointer_owner,
 };
 pub use diagnostic::{Diagnostic, Place, Report, Severity};
 pub use document::{reference, schema};

@@ -71,7 +71,9 @@ impl fmt::Display for SecretError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path, error) => write!(f, "the secret in {} cannot be read: {error}", path.display()),
-            Self::TooLarge(path) => write!(f, "the secret in {} is larger than {SECRET_MAX} bytes", path.display()),
+            Self::TooLarge(path) => {
+                write!(f, "the secret in {} is larger than {SECRET_MAX} bytes", path.display())
+            }
             Self::Unset(variable) => {
                 write!(f, "the environment variable {variable}, which is to hold a secret, is not set")
             }
@@ -110,8 +112,8 @@ impl SecretSource {
                 Secret::without_newline(variable(name).ok_or_else(|| SecretError::Unset(name.clone()))?)
             }
             Self::Credential(name) => {
-                let directory =
-                    variable("CREDENTIALS_DIRECTORY").ok_or_else(|| SecretError::NoCredentials(name.clone()))?;
+                let directory = variable("CREDENTIALS_DIRECTORY")
+                    .ok_or_else(|| SecretError::NoCredentials(name.clone()))?;
                 let directory = String::from_utf8_lossy(&directory).into_owned();
                 read_file(&Path::new(OsStr::new(&directory)).join(name))?
             }
@@ -156,9 +158,15 @@ mod tests {
         assert_eq!(secret.expose_text(), Some("hunter2"));
         assert_eq!(format!("{secret:?}"), "Secret(…)");
 
-        let of = |name: &str| (name == "CREDENTIALS_DIRECTORY").then(|| directory.path().as_os_str().as_encoded_bytes().to_vec());
+        let of = |name: &str| {
+            (name == "CREDENTIALS_DIRECTORY")
+                .then(|| directory.path().as_os_str().as_encoded_bytes().to_vec())
+        };
         assert_eq!(SecretSource::Credential("bmc".to_owned()).read_with(of).unwrap(), secret);
-        assert_eq!(SecretSource::Env("X".to_owned()).read_with(|_| Some(b"hunter2\r\n".to_vec())).unwrap(), secret);
+        assert_eq!(
+            SecretSource::Env("X".to_owned()).read_with(|_| Some(b"hunter2\r\n".to_vec())).unwrap(),
+            secret
+        );
     }
 
     #[test]

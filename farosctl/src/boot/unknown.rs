@@ -18,6 +18,9 @@ use crate::output::table::Table;
 use crate::output::{Human, Paint, Tone, harmless, time};
 use crate::session::Session;
 
+/// So many wrong digits are a slip of the finger (or two digits crosswise); more are another machine.
+const MISPRINT_DIGITS_MAX: u32 = 2;
+
 #[derive(Serialize)]
 struct Strangers {
     #[serde(skip)]
@@ -103,17 +106,16 @@ fn strangers(site: &Site, leases: &[Lease], events: &[Event]) -> Vec<Stranger> {
     machines
 }
 
-/// The node whose card looks like a misprint of `mac`: one byte differs, or two stand crosswise.
+/// The node whose card is nearest to `mac`, if it could be a misprint of it.
 fn resembling(site: &Site, mac: Mac) -> Option<String> {
-    let near = |own: &Mac| {
-        let differing: Vec<usize> = (0..6).filter(|&index| own.0[index] != mac.0[index]).collect();
-        match differing.as_slice() {
-            [_] => true,
-            [a, b] => own.0[*a] == mac.0[*b] && own.0[*b] == mac.0[*a],
-            _ => false,
-        }
-    };
-    site.nodes.iter().find(|node| site.macs_of(node).iter().any(near)).map(|node| node.name.clone())
+    let distances = site.nodes.iter().flat_map(|node| {
+        site.macs_of(node).into_iter().map(move |own| (differing_digits(own, mac), &node.name))
+    });
+    distances.filter(|(digits, _)| *digits <= MISPRINT_DIGITS_MAX).min().map(|(_, name)| name.clone())
+}
+
+fn differing_digits(a: Mac, b: Mac) -> u32 {
+    a.0.iter().zip(b.0).map(|(a, b)| u32::from((a ^ b) & 0xf0 != 0) + u32::from((a ^ b) & 0x0f != 0)).sum()
 }
 
 impl Human for Strangers {

@@ -27,7 +27,7 @@ impl Since {
             return Ok(Self::Time(time));
         }
         match humantime::parse_duration(text) {
-            Ok(age) => Ok(Self::Time(now.checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH))),
+            Ok(age) => Ok(Self::Time(now.checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH).max(SystemTime::UNIX_EPOCH))),
             Err(_) => Err(format!(
                 "--since {text:?} is neither an event's number nor a time nor an age; write 1769860800000001, \
                  2026-01-31T12:00:00Z or 10m"

@@ -142,6 +142,10 @@ async fn follow_one(daemons: Daemons, name: String, mut since: u64, sender: mpsc
             wait = RETRY_FIRST;
             while let Ok(Some(line)) = lines.next().await {
                 let Some(event) = Event::parse(&line) else { continue };
+                // Without a number it tells of a gap; with one, each comes once.
+                if event.seq != 0 && event.seq <= since {
+                    continue;
+                }
                 since = since.max(event.seq);
                 if sender.send(Arrival::Event(Box::new(event))).await.is_err() {
                     return;

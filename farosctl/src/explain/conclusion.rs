@@ -96,6 +96,18 @@ pub(crate) fn conclude(evidence: &Evidence<'_>) -> Conclusion {
         let text = format!("its Ignition was refused {}: {}", evidence.ago(refused.at), refused.reason);
         return stalled("kernel", text);
     }
+    if let Some(refused) = &trace.report_refused
+        && trace.step.is_none_or(|(_, at)| refused.at >= at)
+    {
+        let text = format!("its report was refused {}: {}", evidence.ago(refused.at), refused.reason);
+        return stalled("ignition", text);
+    }
+    if let Some(conflict) = &trace.conflict
+        && trace.step.is_none_or(|(_, at)| conflict.at >= at)
+    {
+        let text = format!("it contradicts itself ({}), so it gets no installation: {}", evidence.ago(conflict.at), conflict.reason);
+        return stalled("loader", text);
+    }
     match evidence.step() {
         None => evidence.before_loader(),
         Some((Step::Loader, at)) => evidence.after_loader(at),
@@ -178,6 +190,14 @@ impl Evidence<'_> {
             );
             return stalled("dhcp", text);
         }
+        if let Some(other) = trace.other_server.as_ref().filter(|other| newest(other.at)) {
+            let server = other.what.as_deref().unwrap_or("another one");
+            let text = format!(
+                "another DHCP server ({server}) answered it {} and it took that offer; switch that server off on this LAN",
+                self.ago(other.at)
+            );
+            return stalled("dhcp", text);
+        }
         if let Some(refused) = trace.refused_address.as_ref().filter(|refused| newest(refused.at)) {
             let text = format!("DHCP refused (NAK) what it asked for {}: {}", self.ago(refused.at), refused.reason);
             return stalled("dhcp", text);
@@ -226,6 +246,10 @@ impl Evidence<'_> {
 
     fn after_dhcp(&self, at: SystemTime) -> Conclusion {
         let ago = self.ago(at);
+        if self.kind.is_none() {
+            let text = format!("it got its address {ago}; it stands nowhere in the site file, so nothing is installed on it");
+            return conclusion(Health::Fine, "dhcp", text);
+        }
         if self.kind != Some(OwnerKind::Node) {
             return conclusion(Health::Fine, "dhcp", format!("it got its address {ago}; nothing more is expected of it"));
         }
@@ -256,6 +280,10 @@ impl Evidence<'_> {
         if let Some(conclusion) = self.needs("ignition-http", "loader", &format!("the loader was fetched {ago}")) {
             return conclusion;
         }
+        if let Some(looping) = self.trace.boot_loop.as_ref().filter(|looping| looping.at >= at) {
+            let file = looping.what.as_deref().unwrap_or("its loader");
+            return stalled("loader", format!("{file} starts over and over: {}", looping.reason));
+        }
         let again = self.recent(&self.trace.loaders);
         if again > LOOP_TIMES {
             let text = format!(
@@ -278,6 +306,9 @@ impl Evidence<'_> {
 
     fn after_script(&self, at: SystemTime) -> Conclusion {
         let ago = self.ago(at);
+        if let Some(waits) = &self.trace.waits {
+            return stalled("script", format!("it asked for its script {ago} and was told to wait: {}", waits.reason));
+        }
         if let Some(failed) = self.failure_since(at) {
             return self.file_failed("script", failed);
         }

@@ -77,7 +77,7 @@ const INSTALL_TO_KERNEL: [&str; 6] = [
     "200 dhcp_acked",
     "199 file_sent file=snponly.efi",
     "195 lease_renewed",
-    "194 script_served boot=install",
+    "194 script_served action=install",
     "190 file_served path=/rhcos/initramfs.img",
     "180 kernel_served path=/rhcos/kernel",
 ];
@@ -95,8 +95,10 @@ fn a_machine_that_never_asked_is_named_by_its_macs() {
 
 #[test]
 fn a_request_without_an_answer_shows_the_reason() {
-    let case = events(&["30 dhcp_unanswered reason=pool_exhausted;because=the pool has no address left"]);
+    let case = events(&["30 dhcp_unanswered reason=pool_exhausted;explanation=the pool has no address left"]);
     assert_concludes(&case, Health::Stalled, "dhcp", &["30 s ago", "not answered", "the pool has no address left"]);
+    let case = Case { kind: None, ..events(&["30 dhcp_acked"]) };
+    assert_concludes(&case, Health::Fine, "dhcp", &["nowhere in the site file"]);
     // Answered since: the old trouble is over.
     let case = events(&["30 dhcp_unanswered reason=x", "20 dhcp_acked"]);
     assert_concludes(&case, Health::UnderWay, "dhcp", &["expected to fetch its loader"]);
@@ -116,6 +118,32 @@ fn an_offer_that_nobody_took_points_at_a_second_server() {
     assert_concludes(&events(&["2 dhcp_offered"]), Health::UnderWay, "dhcp", &["offered"]);
     let case = events(&["300 dhcp_offered", "300 dhcp_acked", "120 dhcp_offered"]);
     assert_concludes(&case, Health::Stalled, "dhcp", &["never took it"]);
+}
+
+#[test]
+fn a_second_server_is_named() {
+    let case = events(&["30 dhcp_offered", "29 dhcp_other_server server=192.168.8.254"]);
+    assert_concludes(&case, Health::Stalled, "dhcp", &["another DHCP server (192.168.8.254)", "switch that server off"]);
+}
+
+#[test]
+fn a_machine_that_contradicts_itself_is_told() {
+    let case = events(&["30 dhcp_acked", "20 identity_conflict reason=the card is cp1's, the address cp2's"]);
+    assert_concludes(&case, Health::Stalled, "loader", &["contradicts itself", "the address cp2's"]);
+}
+
+#[test]
+fn a_script_that_says_wait_says_why() {
+    let case = events(&["5 script_served action=wait;because=the journal cannot be written"]);
+    assert_concludes(&case, Health::Stalled, "script", &["told to wait", "the journal cannot be written"]);
+    let case = events(&["9 script_served action=wait;because=x", "5 script_served action=install"]);
+    assert_concludes(&case, Health::UnderWay, "script", &["expected to fetch the kernel"]);
+}
+
+#[test]
+fn a_refused_report_is_told() {
+    let case = events(&["90 ignition_served", "5 report_refused reason=address;detail=192.168.8.99 is not cp1's"]);
+    assert_concludes(&case, Health::Stalled, "ignition", &["report was refused", "192.168.8.99"]);
 }
 
 #[test]
@@ -160,13 +188,15 @@ fn a_loader_that_starts_itself_over_is_a_loop() {
         "30 file_sent file=undionly.kpxe",
     ]);
     assert_concludes(&case, Health::Stalled, "loader", &["4 times", "starts itself over"]);
+    let case = events(&["30 file_sent file=undionly.kpxe", "29 boot_loop file=undionly.kpxe;reason=it returns"]);
+    assert_concludes(&case, Health::Stalled, "loader", &["undionly.kpxe", "over and over", "it returns"]);
 }
 
 #[test]
 fn a_script_without_a_kernel_points_at_the_profile() {
-    let case = events(&["200 file_sent file=snponly.efi", "190 script_served boot=install"]);
+    let case = events(&["200 file_sent file=snponly.efi", "190 script_served action=install"]);
     assert_concludes(&case, Health::Stalled, "script", &["kernel never fetched"]);
-    let case = events(&["20 file_sent file=snponly.efi", "19 script_served boot=install"]);
+    let case = events(&["20 file_sent file=snponly.efi", "19 script_served action=install"]);
     assert_concludes(&case, Health::UnderWay, "script", &["expected to fetch the kernel"]);
 }
 
@@ -212,13 +242,13 @@ fn an_installation_that_does_not_end_is_overdue() {
 #[test]
 fn the_end_of_the_way_is_fine() {
     assert_concludes(&events(&["60 ignition_served", "5 node_installed"]), Health::Fine, "installed", &["5 s ago"]);
-    let case = events(&["60 node_installed", "5 script_served boot=disk", "5 node_disk", "4 lease_renewed"]);
+    let case = events(&["60 node_installed", "5 node_disk action=disk", "4 lease_renewed"]);
     assert_concludes(&case, Health::Fine, "disk", &["sent to its disk 5 s ago"]);
 }
 
 #[test]
 fn coming_back_from_the_disk_again_and_again_is_a_loop() {
-    let case = events(&["300 script_served boot=disk", "200 script_served boot=disk", "100 script_served boot=disk"]);
+    let case = events(&["300 node_disk", "200 node_disk", "100 node_disk"]);
     assert_concludes(&case, Health::Stalled, "disk", &["3 times", "does not boot"]);
 }
 

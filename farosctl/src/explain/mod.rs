@@ -1,33 +1,32 @@
 //! `farosctl explain`: what every daemon would answer a machine, what it did last, and where it stalls.
 
 mod conclusion;
+mod question;
 mod trace;
-
-use std::net::IpAddr;
 
 use faros_common::clock;
 use faros_common::site::{ClusterKind, OwnerKind, Role, Site};
 use serde::Serialize;
 use serde_json::Value;
 
-pub(crate) use conclusion::{Conclusion, Evidence, conclude};
-pub(crate) use trace::Trace;
+pub(crate) use conclusion::Conclusion;
+use conclusion::{Evidence, conclude};
+use question::Answer;
+use trace::Trace;
 
 use crate::check::host::age_of;
 use crate::daemons::{Daemons, IGNITION_HTTP, query_value};
-use crate::events::event::{Event, value_text};
+use crate::events::event::Event;
 use crate::events::stream;
-use crate::exit::{Exit, Failure, advice};
+use crate::exit::{Exit, Failure};
 use crate::leases::{self, Lease};
 use crate::machine::Machine;
 use crate::node::state::NodeState;
-use crate::output::{Human, Paint, Tone, harmless, json};
+use crate::output::{Human, Paint, Tone, harmless};
 use crate::session::Session;
 
 /// How many of the machine's events are shown.
 const EVENTS_SHOWN: usize = 12;
-/// How many of its cards daemons are asked about.
-const MACS_ASKED_MAX: usize = 4;
 
 /// Everything about one machine.
 #[derive(Serialize)]
@@ -41,19 +40,6 @@ struct Explanation {
     events: Vec<Value>,
     #[serde(skip)]
     shown: Vec<Event>,
-}
-
-/// What one daemon would do.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-struct Answer {
-    daemon: String,
-    /// The card it was asked about, where the machine has several.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    mac: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    answer: Option<Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<String>,
 }
 
 pub(crate) async fn run(session: &mut Session, argument: &str) -> Result<Exit, Failure> {
@@ -73,7 +59,7 @@ pub(crate) async fn run(session: &mut Session, argument: &str) -> Result<Exit, F
     };
 
     let (events, silent) = events_of(&session.daemons, &names, &machine).await;
-    let daemons = ask(&session.daemons, &names, &machine).await;
+    let daemons = question::ask(&session.daemons, &names, &machine, &events).await;
     let node = state_of(&session.daemons, &machine).await;
     let down: Vec<String> =
         wanted.into_iter().filter(|daemon| daemon.wanted && silent.contains(&daemon.name)).map(|d| d.name).collect();
@@ -144,42 +130,6 @@ async fn state_of(daemons: &Daemons, machine: &Machine) -> Option<NodeState> {
     Some(NodeState::read(&answer))
 }
 
-/// Asks every daemon about each of the machine's cards; equal answers count once.
-async fn ask(daemons: &Daemons, names: &[String], machine: &Machine) -> Vec<Answer> {
-    let macs: Vec<Option<String>> = match machine.macs.as_slice() {
-        [] => vec![None],
-        macs => macs.iter().take(MACS_ASKED_MAX).map(|mac| Some(mac.to_string())).collect(),
-    };
-    let mut answers: Vec<Answer> = Vec::new();
-    for mac in &macs {
-        let path = explain_path(machine, mac.as_deref());
-        for (daemon, answer) in daemons.get_each(names, &path).await {
-            let (answer, error) = match answer {
-                Ok(answer) => (Some(answer), None),
-                Err(error) => (None, Some(advice(daemon, &error))),
-            };
-            let known = |other: &Answer| other.daemon == daemon && other.answer == answer && other.error == error;
-            if !answers.iter().any(known) {
-                let mac = mac.clone().filter(|_| macs.len() > 1);
-                answers.push(Answer { daemon: daemon.to_owned(), mac, answer, error });
-            }
-        }
-    }
-    let place = |answer: &Answer| names.iter().position(|name| *name == answer.daemon);
-    answers.sort_by_key(place);
-    answers
-}
-
-fn explain_path(machine: &Machine, mac: Option<&str>) -> String {
-    let address = machine.addresses.iter().find(|address| address.is_ipv4()).map(IpAddr::to_string);
-    let node = machine.name.clone().filter(|_| machine.kind == Some(OwnerKind::Node));
-    let pairs =
-        [("mac", mac.map(str::to_owned)), ("address", address), ("node", node), ("uuid", machine.uuid.clone())];
-    let query: Vec<String> =
-        pairs.into_iter().filter_map(|(key, value)| Some(format!("{key}={}", query_value(&value?)))).collect();
-    format!("/explain?{}", query.join("&"))
-}
-
 impl Human for Explanation {
     fn human(&self, paint: Paint) -> String {
         let mut text = format!("{}\n", self.heading(paint));
@@ -218,43 +168,4 @@ impl Explanation {
         parts.extend(state.map(|stage| format!("state {}", stage.name())));
         format!("{}  {}", paint.tone(Tone::Strong, &harmless(&machine.label())), parts.join(", "))
     }
-}
-
-impl Answer {
-    fn human(&self, paint: Paint) -> String {
-        let about = self.mac.as_ref().map(|mac| format!(" about {mac}")).unwrap_or_default();
-        let mut text = format!("{}{about}\n", paint.tone(Tone::Strong, &harmless(&self.daemon)));
-        if let Some(error) = &self.error {
-            text += &format!("  {}\n", paint.tone(Tone::Bad, &harmless(error)));
-        }
-        let Some(answer) = &self.answer else { return text };
-        for key in ["would", "rule"] {
-            if let Some(value) = answer.get(key).filter(|value| !value.is_null()) {
-                text += &format!("  {} {}\n", paint.tone(Tone::Faint, &format!("{key:<8}")), indented(&said(value)));
-            }
-        }
-        let because = match answer.get("because") {
-            Some(Value::Array(reasons)) => reasons.iter().map(said).collect(),
-            Some(value) if !value.is_null() => vec![said(value)],
-            _ => Vec::new(),
-        };
-        for reason in because {
-            text += &format!("  {} {}\n", paint.tone(Tone::Faint, "because "), indented(&reason));
-        }
-        text
-    }
-}
-
-/// A text as it is, anything else as JSON.
-fn said(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        Value::Object(_) => json(value),
-        other => value_text(other),
-    }
-}
-
-/// Several lines (a script, say) stand below one another.
-fn indented(text: &str) -> String {
-    text.trim_end().lines().map(harmless).collect::<Vec<_>>().join("\n           ")
 }

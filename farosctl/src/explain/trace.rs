@@ -2,6 +2,8 @@
 
 use std::time::SystemTime;
 
+use faros_common::loaders;
+
 use crate::events::event::Event;
 
 /// Steps of a boot, in the order in which a machine takes them.
@@ -45,6 +47,15 @@ pub(crate) struct Trace {
     pub(crate) step: Option<(Step, SystemTime)>,
     pub(crate) file_failed: Option<Trouble>,
     pub(crate) ignition_refused: Option<Trouble>,
+    pub(crate) report_refused: Option<Trouble>,
+    /// It took the offer of another DHCP server.
+    pub(crate) other_server: Option<Trouble>,
+    /// dhcpd noticed that it fetches the same loader over and over.
+    pub(crate) boot_loop: Option<Trouble>,
+    /// It contradicts itself: one machine by its card, another by its address.
+    pub(crate) conflict: Option<Trouble>,
+    /// Its latest script told it to wait.
+    pub(crate) waits: Option<Trouble>,
     /// When loaders were fetched.
     pub(crate) loaders: Vec<SystemTime>,
     /// When the machine was sent to its disk.
@@ -64,9 +75,11 @@ impl Trace {
 
     fn take(&mut self, event: &Event, at: SystemTime) {
         let trouble = || {
-            let what = ["file", "path", "url"].iter().find_map(|key| event.text(key)).map(str::to_owned);
+            let what = ["file", "path", "server"].iter().find_map(|key| event.text(key)).map(str::to_owned);
             let what = what.or_else(|| event.address.map(|address| address.to_string()));
-            let reason = ["because", "reason", "error"].iter().find_map(|key| event.text(key));
+            // Words for people first, then short names of reasons.
+            let reasons = ["detail", "explanation", "text", "because", "reason"];
+            let reason = reasons.iter().find_map(|key| event.text(key)).filter(|text| !text.is_empty());
             Some(Trouble { at, what, reason: reason.unwrap_or("no reason given").to_owned() })
         };
         match event.id.as_str() {
@@ -75,28 +88,32 @@ impl Trace {
             "dhcp_unanswered" => self.unanswered = trouble(),
             "dhcp_nak" => self.refused_address = trouble(),
             "lease_declined" => self.declined = trouble(),
+            "dhcp_other_server" => self.other_server = trouble(),
+            "boot_loop" => self.boot_loop = trouble(),
+            "identity_conflict" => self.conflict = trouble(),
             "node_armed" => {
                 self.armed = Some(at);
                 self.step = None;
             }
+            "node_held" => self.step = None,
             "file_sent" | "file_served" if is_loader(event) => {
                 self.loaders.push(at);
                 self.step = Some((Step::Loader, at));
             }
             "script_served" => {
-                // A script that leads to the disk comes with node_disk the first time only.
-                let step = if leads_to_disk(event) { Step::Disk } else { Step::Script };
-                if step == Step::Disk && self.disks.last() != Some(&at) {
-                    self.disks.push(at);
-                }
-                self.step = Some((step, at));
+                self.waits = if event.text("action") == Some("wait") { trouble() } else { None };
+                self.step = Some((Step::Script, at));
             }
             "kernel_served" => self.step = Some((Step::Kernel, at)),
             "ignition_served" => self.step = Some((Step::Ignition, at)),
             "node_installed" => self.step = Some((Step::Installed, at)),
-            "node_disk" => self.step = Some((Step::Disk, at)),
+            "node_disk" => {
+                self.disks.push(at);
+                self.step = Some((Step::Disk, at));
+            }
             "ignition_refused" => self.ignition_refused = trouble(),
-            "file_failed" | "file_missing" => self.file_failed = trouble(),
+            "report_refused" => self.report_refused = trouble(),
+            "file_failed" => self.file_failed = trouble(),
             _ => {}
         }
     }
@@ -116,9 +133,5 @@ impl Trace {
 fn is_loader(event: &Event) -> bool {
     let Some(name) = ["file", "path"].iter().find_map(|key| event.text(key)) else { return false };
     let name = name.rsplit('/').next().unwrap_or(name).to_ascii_lowercase();
-    [".efi", ".kpxe", ".kkpxe", ".pxe", ".0", ".signed", ".lkrn"].iter().any(|ending| name.ends_with(ending))
-}
-
-fn leads_to_disk(event: &Event) -> bool {
-    ["boot", "decision", "to"].iter().any(|key| event.text(key) == Some("disk"))
+    loaders::named(&name).is_some() || name.ends_with(".efi") || name.ends_with("pxe") || name.ends_with(".0")
 }

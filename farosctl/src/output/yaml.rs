@@ -115,10 +115,10 @@ mod tests {
 
     #[test]
     fn maps_and_lists_nest() {
-        let text = yaml(r#"{"b":[{"x":1,"y":[]},{"x":{"z":null}}],"a":{},"c":[[1,2],"d"]}"#);
+        let text = yaml(r#"{"b":[{"x":1,"k":[]},{"x":{"z":null}}],"a":{},"c":[[1,2],"d"]}"#);
         assert_eq!(
             text,
-            "b:\n  - x: 1\n    y: []\n  - x:\n      z: null\na: {}\nc:\n  - - 1\n    - 2\n  - d\n"
+            "b:\n  - x: 1\n    k: []\n  - x:\n      z: null\na: {}\nc:\n  - - 1\n    - 2\n  - d\n"
         );
     }
 

@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::firmware::Firmware;
 use crate::http;
+use crate::image::hex;
 use crate::netns::Namespace;
 
 use super::message::{Identity, Reply, Speaker};
@@ -217,10 +218,6 @@ fn get(url: &str, headers: &[(&str, &str)]) -> Result<Vec<u8>, String> {
     }
     let why = String::from_utf8_lossy(&body[..body.len().min(200)]).trim().to_owned();
     Err(format!("{url}: status {} {why}", answer.status))
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

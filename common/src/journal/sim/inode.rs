@@ -3,7 +3,7 @@
 use super::Random;
 
 /// The unit that reaches the medium wholly or not at all.
-const SECTOR_BYTES: usize = 512;
+pub(super) const SECTOR_BYTES: usize = 512;
 
 #[derive(Debug, Default)]
 pub(super) struct Inode {

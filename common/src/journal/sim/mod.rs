@@ -461,8 +461,9 @@ impl DiskFile for SimFile {
         let whole = state.begin(Operation::Write)?;
         let mut length = bytes.len();
         if !whole || (length > 1 && state.random.chance(16)) {
-            // Cut off by a stopping machine or by a signal.
-            length = 1 + state.random.below(length as u64) as usize;
+            // Cut off by a stopping machine or by a signal: between sectors, for pages are copied as a whole.
+            let stop = offset as usize + 1 + state.random.below(length as u64) as usize;
+            length = (stop.next_multiple_of(inode::SECTOR_BYTES) - offset as usize).min(length);
         }
         let size = state.inodes[self.inode].live.len() as u64;
         let growth = (offset + length as u64).saturating_sub(size);

@@ -136,7 +136,8 @@ impl History {
 
     fn hurt(&mut self) {
         use Operation::{Create, Open, Read, Remove, Rename, Sync, SyncDir, Truncate, Write};
-        let operations = [Create, Open, Read, Remove, Rename, Sync, Sync, Sync, SyncDir, Truncate, Write, Write];
+        let operations =
+            [Create, Open, Read, Remove, Rename, Sync, Sync, Sync, SyncDir, Truncate, Write, Write];
         let faults = [Fault::NoSpace, Fault::Quota, Fault::ReadOnly, Fault::Io];
         let operation = operations[self.below(operations.len())];
         let fault = faults[self.below(faults.len())];

@@ -147,7 +147,10 @@ async fn a_snapshot_takes_its_place_among_the_appends() {
     end(group).await;
     let (journal, found) = open(&disk).unwrap();
     let texts = texts(&found);
-    assert_eq!((texts.len(), &*texts[49], &*texts[50], &*texts[69]), (70, &*"s".repeat(400), "after 0", "after 19"));
+    assert_eq!(
+        (texts.len(), &*texts[49], &*texts[50], &*texts[69]),
+        (70, &*"s".repeat(400), "after 0", "after 19")
+    );
     assert_eq!((journal.last(), journal.generation()), (Lsn(22), 2));
 }
 

@@ -210,7 +210,10 @@ fn x10_a_duplicated_tail_is_ignored_and_counted() {
     let disk = disk_with(&[&["alpha"], &["beta"], &["gamma"]]);
     edit(&disk, |bytes| bytes.extend_from_within(tail + 3..));
     let (_, found) = open(&disk).unwrap();
-    assert_eq!((texts(&found).join(""), found.report.cut), ("alphabetagamma".to_owned(), Some(Cut::Duplicate)));
+    assert_eq!(
+        (texts(&found).join(""), found.report.cut),
+        ("alphabetagamma".to_owned(), Some(Cut::Duplicate))
+    );
 }
 
 #[test]
@@ -233,7 +236,10 @@ fn x11_a_newer_version_is_refused_with_both_numbers() {
     journal.append(b"b").unwrap();
     drop(journal);
     let error = open(&disk).unwrap_err();
-    assert!(matches!(error, JournalError::Newer { what: "records", found: 3, supported: 1, .. }), "{error:?}");
+    assert!(
+        matches!(error, JournalError::Newer { what: "records", found: 3, supported: 1, .. }),
+        "{error:?}"
+    );
 
     let disk = disk_with(&[&["a"]]);
     edit(&disk, |bytes| bytes[8..10].copy_from_slice(&300u16.to_le_bytes()));
@@ -251,7 +257,10 @@ fn x12_a_journal_truncated_to_nothing_is_refused() {
                 disk.take("leases.marker");
             }
             let error = open(&disk).unwrap_err();
-            assert!(matches!(error, JournalError::Damaged { before: 0, after: 0, .. }), "{length}: {error:?}");
+            assert!(
+                matches!(error, JournalError::Damaged { before: 0, after: 0, .. }),
+                "{length}: {error:?}"
+            );
         }
     }
 }
@@ -382,7 +391,9 @@ fn inspection_shows_records_and_damage_and_changes_nothing() {
     let entries: Vec<_> = inspect_on(Arc::new(disk.clone()), "leases").unwrap().collect();
     let shown: Vec<_> = entries
         .iter()
-        .map(|(_, entry)| entry.as_ref().map(|entry| (entry.lsn.0, &entry.record[..])).map_err(|error| error.reason()))
+        .map(|(_, entry)| {
+            entry.as_ref().map(|entry| (entry.lsn.0, &entry.record[..])).map_err(|error| error.reason())
+        })
         .collect();
     assert_eq!(shown, [Ok((1, &b"alpha"[..])), Err("damaged"), Ok((3, &b"gamma"[..]))]);
     assert!(entries.is_sorted_by_key(|(offset, _)| *offset));

@@ -56,7 +56,8 @@ fn frontend(raw: &RawFrontend, plane: Plane) -> Option<Frontend> {
 }
 
 fn check(raw: Option<&RawCheck>) -> Option<Check> {
-    let count = |key: Option<crate::site::value::Bounded<1, 100>>, usual| key.map_or(Some(usual), |n| n.narrow());
+    let count =
+        |key: Option<crate::site::value::Bounded<1, 100>>, usual| key.map_or(Some(usual), |n| n.narrow());
     Some(Check {
         kind: raw.and_then(|raw| given(&raw.kind)).unwrap_or(CheckKind::Tcp),
         path: raw.and_then(|raw| given(&raw.path)).map_or_else(|| "/".to_owned(), |path| path.0),

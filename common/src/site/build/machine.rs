@@ -16,7 +16,12 @@ pub(super) fn install(raw: &RawInstall) -> Option<Install> {
         version: given(&raw.version)?.0,
         method: given(&raw.method).unwrap_or(InstallMethod::Agent),
         pull_secret: given(&raw.pull_secret),
-        ssh_keys: raw.ssh_keys.iter().flat_map(|keys| keys.value.iter()).map(|key| key.value.0.clone()).collect(),
+        ssh_keys: raw
+            .ssh_keys
+            .iter()
+            .flat_map(|keys| keys.value.iter())
+            .map(|key| key.value.0.clone())
+            .collect(),
     })
 }
 

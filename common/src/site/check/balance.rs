@@ -33,7 +33,10 @@ pub(super) fn check(raw: &RawSite, found: &mut Findings) {
         if let Some(name) = &frontend.name {
             if let Some(other) = names.get(name.value.0.as_str()) {
                 found
-                    .error(&name.spot, format!("there is a front end {} already ({other})", quoted(&name.value.0)))
+                    .error(
+                        &name.spot,
+                        format!("there is a front end {} already ({other})", quoted(&name.value.0)),
+                    )
                     .help("names of front ends are unique");
             } else {
                 names.insert(name.value.0.as_str(), name.spot.key.clone());
@@ -68,11 +71,16 @@ fn listeners(raw: &RawSite, frontend: &At<RawFrontend>, found: &mut Findings) {
             && !ip.is_loopback()
         {
             found
-                .warning(&entry.spot, format!("{ip} is neither the VIP nor an address of this bastion on the LAN"))
+                .warning(
+                    &entry.spot,
+                    format!("{ip} is neither the VIP nor an address of this bastion on the LAN"),
+                )
                 .help("front ends usually listen on lan.vip");
         }
         let loops = frontend.backend.iter().flat_map(|list| list.value.iter());
-        for address in loops.filter_map(|backend| backend.address.as_ref()).filter(|address| address.value.0 == socket) {
+        for address in
+            loops.filter_map(|backend| backend.address.as_ref()).filter(|address| address.value.0 == socket)
+        {
             found
                 .error(&address.spot, format!("{socket} is the front end itself"))
                 .help("a backend is another address or port");
@@ -113,20 +121,26 @@ fn backends(frontend: &At<RawFrontend>, found: &mut Findings) {
             && let Some(other) = names.insert(name.value.0.as_str(), &name.spot)
         {
             found
-                .error(&name.spot, format!("there is a backend {} already ({})", quoted(&name.value.0), other.key))
+                .error(
+                    &name.spot,
+                    format!("there is a backend {} already ({})", quoted(&name.value.0), other.key),
+                )
                 .help("names of backends are unique within their front end");
         }
         let Some(address) = &backend.address else { continue };
         let ip = address.value.0.ip();
         if ip.is_unspecified() || ip.is_multicast() {
-            found.error(&address.spot, format!("{ip} is no server's address")).help("give the server's own address");
+            found
+                .error(&address.spot, format!("{ip} is no server's address"))
+                .help("give the server's own address");
         } else if let Some(other) = addresses.insert(address.value.0, &address.spot.key) {
             found
                 .error(&address.spot, format!("{} is a backend already ({other})", address.value.0))
                 .help("use weight for a larger share");
         }
     }
-    let none_takes = list.value.iter().all(|backend| backend.weight.as_ref().is_some_and(|weight| weight.value.0 == 0));
+    let none_takes =
+        list.value.iter().all(|backend| backend.weight.as_ref().is_some_and(|weight| weight.value.0 == 0));
     if none_takes && !list.value.is_empty() {
         found
             .warning(&list.spot, "every backend has weight 0, so none takes connections")

@@ -13,7 +13,8 @@ use crate::site::{Cluster, ClusterKind, Mac};
 pub(super) const RESERVED: [&str; 4] = ["bastion", "api", "api-int", "apps"];
 
 pub(super) fn check(raw: &RawSite, found: &mut Findings) {
-    let mut claims = Claims { raw, found, names: BTreeMap::new(), addresses: BTreeMap::new(), macs: BTreeMap::new() };
+    let mut claims =
+        Claims { raw, found, names: BTreeMap::new(), addresses: BTreeMap::new(), macs: BTreeMap::new() };
     claims.bastion();
     claims.nodes();
     claims.guests();
@@ -88,9 +89,9 @@ impl Claims<'_> {
                     continue;
                 }
                 (None, None) => {
-                    self.found
-                        .missing(&vm.spot.missing("node"), "a guest has neither node nor name")
-                        .help("add node = … for a guest that is a node of the cluster, name = … for any other");
+                    self.found.missing(&vm.spot.missing("node"), "a guest has neither node nor name").help(
+                        "add node = … for a guest that is a node of the cluster, name = … for any other",
+                    );
                     continue;
                 }
             };
@@ -104,7 +105,10 @@ impl Claims<'_> {
             let who = format!("guest {text}");
             let node = each(&raw.node).find(|node| node.name.as_ref().is_some_and(|own| own.value.0 == text));
             if let Some(node) = node {
-                for (spot, key) in [(vm.mac.as_ref().map(|mac| &mac.spot), "mac"), (vm.address.as_ref().map(|a| &a.spot), "address")] {
+                for (spot, key) in [
+                    (vm.mac.as_ref().map(|mac| &mac.spot), "mac"),
+                    (vm.address.as_ref().map(|a| &a.spot), "address"),
+                ] {
                     if let Some(spot) = spot {
                         self.found
                             .error(spot, format!("the guest is node {text}, which has its {key} itself"))
@@ -177,7 +181,10 @@ impl Claims<'_> {
             && address.value != from_url.value
         {
             self.found
-                .warning(&bmc.spot, format!("{who} is asked at {} but has the address {}", from_url.value, address.value))
+                .warning(
+                    &bmc.spot,
+                    format!("{who} is asked at {} but has the address {}", from_url.value, address.value),
+                )
                 .help("url and address usually name the same card");
         }
         if let Some(address) = bmc.address.as_ref().or(from_url.as_ref()) {
@@ -195,7 +202,9 @@ impl Claims<'_> {
                     .error(&mac.spot, format!("{} is ignored, yet it is {who} ({key})", mac.value))
                     .help("take it out of one of the two");
             } else if seen.insert(mac.value, &mac.spot).is_some() {
-                self.found.warning(&mac.spot, format!("{} is ignored already", mac.value)).help("name it once");
+                self.found
+                    .warning(&mac.spot, format!("{} is ignored already", mac.value))
+                    .help("name it once");
             }
         }
     }
@@ -275,7 +284,10 @@ impl Claims<'_> {
             }
             Some(net) if !net.value.contains(&ip) || ip == net.value.network() => {
                 self.found
-                    .error(&address.spot, format!("{ip} ({who}) is no host's address of {}", net.value.trunc()))
+                    .error(
+                        &address.spot,
+                        format!("{ip} ({who}) is no host's address of {}", net.value.trunc()),
+                    )
                     .help("choose an address of the LAN");
             }
             Some(_) => {}
@@ -304,7 +316,10 @@ fn uuids(raw: &RawSite, found: &mut Findings) {
     for uuid in each(&raw.node).filter_map(|node| node.uuid.as_ref()) {
         if let Some(other) = seen.insert(uuid.value.0.as_str(), &uuid.spot) {
             found
-                .error(&uuid.spot, format!("the UUID {} belongs to another node already ({})", uuid.value.0, other.key))
+                .error(
+                    &uuid.spot,
+                    format!("the UUID {} belongs to another node already ({})", uuid.value.0, other.key),
+                )
                 .help("boards of one batch may share a UUID: leave it out then, and name the MAC");
         }
     }

@@ -34,7 +34,8 @@ fn shape(raw: &RawSite, found: &mut Findings) {
     let with_role = |role: Role| {
         each(&raw.node).filter(move |node| node.role.as_ref().is_some_and(|given| given.value == role))
     };
-    let whole = raw.node.as_ref().map_or(Spot { offset: None, key: "node".to_owned() }, |list| list.spot.clone());
+    let whole =
+        raw.node.as_ref().map_or(Spot { offset: None, key: "node".to_owned() }, |list| list.spot.clone());
     // A node whose role could not be read may be of any.
     if each(&raw.node).any(|node| node.role.is_none()) {
         return;
@@ -45,12 +46,10 @@ fn shape(raw: &RawSite, found: &mut Findings) {
             .warning(&whole, "no node has the role control-plane, so api and ingress lead nowhere")
             .help("give one, three or five nodes that role, or set cluster.kind = \"none\"");
     } else if control_plane % 2 == 0 {
-        found
-            .warning(&whole, format!("{control_plane} control-plane nodes, an even number"))
-            .help(format!(
-                "etcd survives no more failures with {control_plane} than with {}; use an odd number",
-                control_plane - 1
-            ));
+        found.warning(&whole, format!("{control_plane} control-plane nodes, an even number")).help(format!(
+            "etcd survives no more failures with {control_plane} than with {}; use an odd number",
+            control_plane - 1
+        ));
     }
     if let Some(second) = with_role(Role::Bootstrap).nth(1) {
         found.warning(&second.spot, "a second bootstrap node").help("a cluster is started by one");
@@ -66,7 +65,10 @@ fn shape(raw: &RawSite, found: &mut Findings) {
     for node in with_role(Role::ControlPlane).chain(with_role(Role::Bootstrap)) {
         if node.address.is_none() && !found.mentions(&node.spot.path_of("address")) {
             found
-                .warning(&node.spot, "a node of the control plane has no address, so nothing is balanced to it")
+                .warning(
+                    &node.spot,
+                    "a node of the control plane has no address, so nothing is balanced to it",
+                )
                 .help("give it an address outside the pool");
         }
     }

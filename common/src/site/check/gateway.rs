@@ -18,7 +18,11 @@ pub(super) fn check(raw: &RawSite, found: &mut Findings) {
                 .warning(&mode.spot, "there is no [wan] to forward to")
                 .help("add [wan] with interface = …, or set mode = \"off\"");
         }
-        let open = gateway.allow.as_ref().map(|allow| &allow.spot).or(gateway.forward.as_ref().map(|list| &list.spot));
+        let open = gateway
+            .allow
+            .as_ref()
+            .map(|allow| &allow.spot)
+            .or(gateway.forward.as_ref().map(|list| &list.spot));
         if let Some(spot) = open {
             found.warning(spot, "there is no [wan] to open anything to").help("add [wan] with interface = …");
         }
@@ -30,7 +34,9 @@ pub(super) fn check(raw: &RawSite, found: &mut Findings) {
                 .help("use mode = \"pat\" or \"nat\", or take the forwards out");
         }
         if let Some(egress) = each(&gateway.egress).next() {
-            found.warning(&egress.spot, "mode \"off\" lets nothing through").help("take the egress rules out");
+            found
+                .warning(&egress.spot, "mode \"off\" lets nothing through")
+                .help("take the egress rules out");
         }
     }
     let mut seen = BTreeSet::new();
@@ -61,7 +67,10 @@ fn forwards(raw: &RawSite, gateway: &RawGateway, found: &mut Findings) {
     let mut taken: BTreeMap<(Transport, i64), (String, String)> = BTreeMap::new();
     for open in each(&gateway.allow) {
         for (transport, port) in published(raw, open.value) {
-            taken.insert((transport, port), (format!("the service {}", quoted(name(open.value))), open.spot.key.clone()));
+            taken.insert(
+                (transport, port),
+                (format!("the service {}", quoted(name(open.value))), open.spot.key.clone()),
+            );
         }
     }
     let mut names: BTreeMap<&str, &Spot> = BTreeMap::new();
@@ -77,7 +86,10 @@ fn forwards(raw: &RawSite, gateway: &RawGateway, found: &mut Findings) {
             && let Some(other) = names.insert(name.value.0.as_str(), &name.spot)
         {
             found
-                .error(&name.spot, format!("there is a forward {} already ({})", quoted(&name.value.0), other.key))
+                .error(
+                    &name.spot,
+                    format!("there is a forward {} already ({})", quoted(&name.value.0), other.key),
+                )
                 .help("names of forwards are unique");
         }
         let transport = forward.protocol.as_ref().map_or(Transport::Tcp, |protocol| protocol.value);
@@ -85,7 +97,10 @@ fn forwards(raw: &RawSite, gateway: &RawGateway, found: &mut Findings) {
             let key = (transport, port.value.0);
             if let Some((other, key)) = taken.get(&key) {
                 found
-                    .error(&port.spot, format!("port {} of the WAN leads to {other} already ({key})", port.value.0))
+                    .error(
+                        &port.spot,
+                        format!("port {} of the WAN leads to {other} already ({key})", port.value.0),
+                    )
                     .help("choose another port");
             } else {
                 taken.insert(key, ("another forward".to_owned(), port.spot.key.clone()));
@@ -128,7 +143,10 @@ fn published(raw: &RawSite, service: Published) -> Vec<(Transport, i64)> {
     match service {
         Published::Ssh => vec![(Transport::Tcp, 22)],
         Published::Console => {
-            vec![(Transport::Tcp, port(raw.console.as_ref().and_then(|table| table.port.as_ref()), CONSOLE_PORT))]
+            vec![(
+                Transport::Tcp,
+                port(raw.console.as_ref().and_then(|table| table.port.as_ref()), CONSOLE_PORT),
+            )]
         }
         Published::Api => vec![(Transport::Tcp, 6443)],
         Published::Ingress => vec![(Transport::Tcp, 80), (Transport::Tcp, 443)],

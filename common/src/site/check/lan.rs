@@ -34,7 +34,10 @@ pub(super) fn check(raw: &RawSite, found: &mut Findings) {
             found.error(&address.spot, format!("{net} leaves no room for nodes")).help("use a /64");
         } else if net.prefix_len() != 64 {
             found
-                .warning(&address.spot, format!("nodes cannot make addresses of their own in {}", net.trunc()))
+                .warning(
+                    &address.spot,
+                    format!("nodes cannot make addresses of their own in {}", net.trunc()),
+                )
                 .help("autoconfiguration needs a /64 (RFC 4862)");
         } else if net.addr() == net.network() {
             found
@@ -46,11 +49,15 @@ pub(super) fn check(raw: &RawSite, found: &mut Findings) {
     if let (Some(wan), Some(address)) = (&raw.wan, &lan.address)
         && let Some(At { value: WanAddress::Static(wan_net), spot }) = &wan.address
     {
-        let lan_nets = [Some(IpNet::V4(address.value)), lan.address6.as_ref().map(|net| IpNet::V6(net.value))];
+        let lan_nets =
+            [Some(IpNet::V4(address.value)), lan.address6.as_ref().map(|net| IpNet::V6(net.value))];
         for net in lan_nets.into_iter().flatten() {
             if net.contains(wan_net) || wan_net.contains(&net) || net.contains(&wan_net.addr()) {
                 found
-                    .error(spot, format!("the WAN's network {} overlaps the LAN's {}", wan_net.trunc(), net.trunc()))
+                    .error(
+                        spot,
+                        format!("the WAN's network {} overlaps the LAN's {}", wan_net.trunc(), net.trunc()),
+                    )
                     .help("give the LAN a network of its own");
             }
         }
@@ -87,7 +94,10 @@ fn pool(lan: &RawLan, net: Ipv4Net, found: &mut Findings) {
     for end in [pool.value.first, pool.value.last] {
         if !net.contains(&end) {
             found
-                .error(&pool.spot, format!("the pool reaches outside the LAN: {end} is not in {}", net.trunc()))
+                .error(
+                    &pool.spot,
+                    format!("the pool reaches outside the LAN: {end} is not in {}", net.trunc()),
+                )
                 .help(format!("choose addresses from {} to {}", first_host(net), last_host(net)));
             return;
         }

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::each;
+use crate::site::DhcpOption;
 use crate::site::raw::{RawNode, RawSite};
 use crate::site::read::{At, Findings, List, Spot, quoted};
-use crate::site::DhcpOption;
 
 /// The algorithms of `authorized_keys` entries.
 const KEY_TYPES: [&str; 4] = ["ssh-", "ecdsa-", "sk-ssh-", "sk-ecdsa-"];
@@ -33,7 +33,9 @@ fn identity(raw: &RawSite, node: &At<RawNode>, found: &mut Findings) {
     if let Some(macs) = node.mac.as_ref().filter(|macs| macs.value.is_empty()) {
         // A list whose entries were all refused is empty too.
         if !found.mentions(&macs.spot.key) {
-            found.error(&macs.spot, "the list of cards is empty").help("name at least one, or leave the key out");
+            found
+                .error(&macs.spot, "the list of cards is empty")
+                .help("name at least one, or leave the key out");
         }
         return;
     }
@@ -69,7 +71,10 @@ fn disks(node: &At<RawNode>, found: &mut Findings) {
     }
     let named = node.disk.iter().map(|disk| (&disk.value.0, &disk.spot));
     for (text, spot) in named.chain(each(&node.storage_disks).map(|disk| (&disk.value.0, &disk.spot))) {
-        if !text.starts_with("/dev/") || text.contains([' ', '"', '\'']) || text.split('/').any(|part| part == "..") {
+        if !text.starts_with("/dev/")
+            || text.contains([' ', '"', '\''])
+            || text.split('/').any(|part| part == "..")
+        {
             found
                 .error(spot, format!("{} names no disk", quoted(text)))
                 .help("as in /dev/nvme0n1, or safer /dev/disk/by-id/…");
@@ -81,11 +86,13 @@ fn disks(node: &At<RawNode>, found: &mut Findings) {
 fn root_disks(raw: &RawSite, found: &mut Findings) {
     let mut seen: BTreeMap<&str, &Spot> = BTreeMap::new();
     let disks = each(&raw.node).flat_map(|node| {
-        node.disk.iter().map(|disk| (disk.value.0.as_str(), &disk.spot)).chain(
-            each(&node.storage_disks).map(|disk| (disk.value.0.as_str(), &disk.spot)),
-        )
+        node.disk
+            .iter()
+            .map(|disk| (disk.value.0.as_str(), &disk.spot))
+            .chain(each(&node.storage_disks).map(|disk| (disk.value.0.as_str(), &disk.spot)))
     });
-    let unique = |disk: &str| disk.contains("/by-id/") || disk.contains("/by-uuid/") || disk.contains("/by-partuuid/");
+    let unique =
+        |disk: &str| disk.contains("/by-id/") || disk.contains("/by-uuid/") || disk.contains("/by-partuuid/");
     for (disk, spot) in disks.filter(|(disk, _)| unique(disk)) {
         let of = |spot: &Spot| spot.key.split('.').next().map(ToOwned::to_owned);
         match seen.get(disk) {
@@ -133,14 +140,19 @@ fn install(raw: &RawSite, found: &mut Findings) {
         let text = key.value.0.as_str();
         if text.contains("PRIVATE KEY") {
             // Not repeated: reports end up in logs.
-            found.error(&key.spot, "a private key stands in the site file").help("give the public half, the .pub file");
+            found
+                .error(&key.spot, "a private key stands in the site file")
+                .help("give the public half, the .pub file");
             continue;
         }
         let mut words = text.split_whitespace();
         let kind = words.next().unwrap_or_default();
         let body = words.next().unwrap_or_default();
         let base64 = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=');
-        if !KEY_TYPES.iter().any(|known| kind.starts_with(known)) || body.len() < 16 || !body.bytes().all(base64) {
+        if !KEY_TYPES.iter().any(|known| kind.starts_with(known))
+            || body.len() < 16
+            || !body.bytes().all(base64)
+        {
             found
                 .error(&key.spot, format!("{} is no public SSH key", quoted(text)))
                 .help("as in a .pub file: ssh-ed25519 AAAA… comment");
@@ -150,7 +162,9 @@ fn install(raw: &RawSite, found: &mut Findings) {
         let text = version.value.0.as_str();
         let numbers = text.split(['.', '-']).next().is_some_and(|first| first.parse::<u32>().is_ok());
         if !numbers || !text.contains('.') {
-            found.error(&version.spot, format!("{} is no release", quoted(text))).help("as in \"4.20\" or \"4.20.3\"");
+            found
+                .error(&version.spot, format!("{} is no release", quoted(text)))
+                .help("as in \"4.20\" or \"4.20.3\"");
         }
     }
 }

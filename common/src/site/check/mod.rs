@@ -12,9 +12,9 @@ mod record;
 mod service;
 mod socket;
 
+use super::Site;
 use super::raw::RawSite;
 use super::read::{At, Findings, List};
-use super::Site;
 
 /// Checks that need the tables alone.
 pub(crate) fn site(raw: &RawSite, found: &mut Findings) {

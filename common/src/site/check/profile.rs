@@ -13,7 +13,12 @@ pub(super) fn check(raw: &RawSite, found: &mut Findings) {
     let profiles = raw.profile.iter().flat_map(|profiles| profiles.value.0.iter());
     for (name, profile) in profiles {
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-        if name.is_empty() || name.len() > 63 || !name.chars().all(plain) || name.starts_with('-') || name.ends_with('-') {
+        if name.is_empty()
+            || name.len() > 63
+            || !name.chars().all(plain)
+            || name.starts_with('-')
+            || name.ends_with('-')
+        {
             found
                 .error(&profile.spot, format!("{} is no name for a profile", quoted(name)))
                 .help("lower-case letters, digits and hyphens, such as rhcos");
@@ -31,13 +36,18 @@ fn arguments(profile: &At<RawProfile>, found: &mut Findings) {
     let text = args.value.0.as_str();
     if text.len() > ARGS_MAX {
         found
-            .error(&args.spot, format!("{} bytes of arguments, more than the {ARGS_MAX} that kernels take", text.len()))
+            .error(
+                &args.spot,
+                format!("{} bytes of arguments, more than the {ARGS_MAX} that kernels take", text.len()),
+            )
             .help("put what is long into a file that the arguments name");
     }
     let pieces = match placeholders(text) {
         Ok(pieces) => pieces,
         Err(error) => {
-            found.error(&args.spot, error.to_string()).help("write {name} for a placeholder, {{ and }} for plain braces");
+            found
+                .error(&args.spot, error.to_string())
+                .help("write {name} for a placeholder, {{ and }} for plain braces");
             return;
         }
     };
@@ -49,7 +59,9 @@ fn arguments(profile: &At<RawProfile>, found: &mut Findings) {
                 Some(like) => format!("did you mean {{{like}}}? there are {}", known.join(" ")),
                 None => format!("there are {}", known.join(" ")),
             };
-            found.error(&args.spot, format!("there is no placeholder {}", quoted(&format!("{{{name}}}")))).help(help);
+            found
+                .error(&args.spot, format!("there is no placeholder {}", quoted(&format!("{{{name}}}"))))
+                .help(help);
         }
     }
 }
@@ -74,7 +86,8 @@ fn roles(profile: &At<RawProfile>, found: &mut Findings) {
 fn uses(raw: &RawSite, node: &At<RawNode>, found: &mut Findings) {
     let Some(wanted) = &node.profile else { return };
     let name = wanted.value.0.as_str();
-    let known: Vec<&str> = raw.profile.iter().flat_map(|all| all.value.0.keys()).map(String::as_str).collect();
+    let known: Vec<&str> =
+        raw.profile.iter().flat_map(|all| all.value.0.keys()).map(String::as_str).collect();
     let profile = raw.profile.as_ref().and_then(|all| all.value.0.get(name));
     let Some(profile) = profile else {
         let help = match closest(name, &known) {
@@ -100,12 +113,20 @@ fn uses(raw: &RawSite, node: &At<RawNode>, found: &mut Findings) {
         let lacking = lacking && !found.mentions(&node.spot.path_of(placeholder));
         if lacking && placeholder == "ignition" {
             found
-                .error(&wanted.spot, format!("profile {name} has no Ignition file for the role of this node, but uses {{ignition}}"))
+                .error(
+                    &wanted.spot,
+                    format!(
+                        "profile {name} has no Ignition file for the role of this node, but uses {{ignition}}"
+                    ),
+                )
                 .help(format!("add the role, or \"*\", to [profile.{name}.ignition]"));
         } else if lacking && placeholder != "mac" {
             // A missing mac has its own finding.
             found
-                .error(&wanted.spot, format!("profile {name} uses {{{placeholder}}}, but this node has no {placeholder}"))
+                .error(
+                    &wanted.spot,
+                    format!("profile {name} uses {{{placeholder}}}, but this node has no {placeholder}"),
+                )
                 .help(format!("add {placeholder} = … to the node"));
         }
     }
@@ -113,9 +134,10 @@ fn uses(raw: &RawSite, node: &At<RawNode>, found: &mut Findings) {
 
 fn has_ignition(profile: &RawProfile, node: &RawNode) -> bool {
     let Some(role) = &node.role else { return true };
-    profile.ignition.as_ref().is_some_and(|files| {
-        files.value.0.contains_key(role.value.name()) || files.value.0.contains_key("*")
-    })
+    profile
+        .ignition
+        .as_ref()
+        .is_some_and(|files| files.value.0.contains_key(role.value.name()) || files.value.0.contains_key("*"))
 }
 
 fn is_guest(raw: &RawSite, node: &RawNode) -> bool {

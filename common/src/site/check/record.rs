@@ -41,7 +41,9 @@ fn owners(raw: &RawSite, dns: &RawDns, zone: &str, found: &mut Findings) {
     let mut by_owner: BTreeMap<String, Vec<(&At<RawRecord>, &str)>> = BTreeMap::new();
     for record in each(&dns.record) {
         let (Some(name), Some(kind)) = (&record.name, &record.kind) else { continue };
-        if !name.value.0.ends_with('.') && (name.value.0 == zone || name.value.0.ends_with(&format!(".{zone}"))) {
+        if !name.value.0.ends_with('.')
+            && (name.value.0 == zone || name.value.0.ends_with(&format!(".{zone}")))
+        {
             found
                 .warning(&name.spot, format!("this is {}.{zone}., with the zone twice", name.value.0))
                 .help(format!("end it in a dot, {}., or leave the zone out", name.value.0));
@@ -49,7 +51,9 @@ fn owners(raw: &RawSite, dns: &RawDns, zone: &str, found: &mut Findings) {
         let owner = absolute(&name.value.0, zone);
         let kind = kind.value.0.as_str();
         if owner.len() > 254 {
-            found.error(&name.spot, "the name is too long once the zone is added").help("at most 253 characters in all");
+            found
+                .error(&name.spot, "the name is too long once the zone is added")
+                .help("at most 253 characters in all");
         }
         if let Some(key) = derived.get(&owner)
             && matches!(kind, "A" | "AAAA" | "CNAME" | "DNAME")
@@ -71,7 +75,9 @@ fn owners(raw: &RawSite, dns: &RawDns, zone: &str, found: &mut Findings) {
         for (index, (record, kind)) in records.iter().enumerate() {
             let Some(value) = &record.data else { continue };
             if !seen.insert((*kind, value.value.0.as_str())) {
-                found.error(&record.spot, "the same record stands there already").help("take one of them out");
+                found
+                    .error(&record.spot, "the same record stands there already")
+                    .help("take one of them out");
             } else if alias && index > 0 {
                 found
                     .error(&record.spot, "a name with a CNAME has no other record")

@@ -38,9 +38,17 @@ pub(super) fn check(raw: &RawSite, found: &mut Findings) {
 }
 
 /// `external` goes with `enable = false`, and the other way round.
-fn who(name: &str, table: &Spot, enable: Option<&At<bool>>, external: Option<&At<IpAddr>>, found: &mut Findings) {
+fn who(
+    name: &str,
+    table: &Spot,
+    enable: Option<&At<bool>>,
+    external: Option<&At<IpAddr>>,
+    found: &mut Findings,
+) {
     match (enable, external) {
-        (Some(At { value: false, spot }), None) if name != "console" && !found.mentions(&table.path_of("external")) => {
+        (Some(At { value: false, spot }), None)
+            if name != "console" && !found.mentions(&table.path_of("external")) =>
+        {
             found
                 .warning(spot, format!("[{name}] is off, and nobody is named who does its job"))
                 .help("add external = \"address\" where another machine does");
@@ -65,9 +73,11 @@ pub(super) fn bounded(duration: Option<&At<Duration>>, min: Duration, max: Durat
     let Some(duration) = duration else { return };
     if !(min..=max).contains(&duration.value) {
         let shown = humantime::format_duration;
-        found
-            .error(&duration.spot, format!("{} is out of bounds", shown(duration.value)))
-            .help(format!("from {} to {}", shown(min), shown(max)));
+        found.error(&duration.spot, format!("{} is out of bounds", shown(duration.value))).help(format!(
+            "from {} to {}",
+            shown(min),
+            shown(max)
+        ));
     }
 }
 
@@ -87,7 +97,11 @@ fn dns(raw: &RawSite, found: &mut Findings) {
     for conditional in each(&dns.conditional) {
         let forward = conditional.forward.iter().flat_map(|list| list.value.iter());
         servers(forward, &own, found);
-        if conditional.forward.as_ref().is_some_and(|list| list.value.is_empty() && !found.mentions(&list.spot.key)) {
+        if conditional
+            .forward
+            .as_ref()
+            .is_some_and(|list| list.value.is_empty() && !found.mentions(&list.spot.key))
+        {
             found.error(&conditional.spot, "no server to ask for this zone").help("name one in forward");
         }
     }
@@ -114,13 +128,22 @@ fn ntp(raw: &RawSite, found: &mut Findings) {
     let mut seen: BTreeMap<(String, Option<u16>), &Spot> = BTreeMap::new();
     for source in each(&ntp.sources) {
         let address: Option<IpAddr> = source.value.host.parse().ok();
-        let network = matches!(source.value.kind, NtpSourceKind::Ntp | NtpSourceKind::Nts | NtpSourceKind::Pool);
+        let network =
+            matches!(source.value.kind, NtpSourceKind::Ntp | NtpSourceKind::Nts | NtpSourceKind::Pool);
         if address.is_some_and(|address| network && (own.contains(&address) || address.is_loopback())) {
             found
                 .error(&source.spot, format!("{} is this time server itself", source.value.host))
                 .help("name sources of the outside world, or none");
-        } else if seen.insert((format!("{:?} {}", source.value.kind, source.value.host), source.value.port), &source.spot).is_some() {
-            found.warning(&source.spot, format!("{} is in the list already", source.value.host)).help("name it once");
+        } else if seen
+            .insert(
+                (format!("{:?} {}", source.value.kind, source.value.host), source.value.port),
+                &source.spot,
+            )
+            .is_some()
+        {
+            found
+                .warning(&source.spot, format!("{} is in the list already", source.value.host))
+                .help("name it once");
         }
     }
 }

@@ -25,10 +25,14 @@ pub(super) fn check(raw: &RawSite, site: &Site, found: &mut Findings) {
         });
         if let Some(other) = other {
             // The place is the one that the file names; derived sockets have none of their own.
-            let (spot, by) = if socket.spot.offset.is_some() { (&socket.spot, other) } else { (&other.spot, socket) };
+            let (spot, by) =
+                if socket.spot.offset.is_some() { (&socket.spot, other) } else { (&other.spot, socket) };
             let mine = if spot == &socket.spot { socket } else { other };
             found
-                .error(spot, format!("{} of {} is taken by {} already", socket.address, mine.service, by.service))
+                .error(
+                    spot,
+                    format!("{} of {} is taken by {} already", socket.address, mine.service, by.service),
+                )
                 .help("choose another port or address for one of them");
         }
         outside(site, socket, found);
@@ -56,7 +60,10 @@ fn outside(site: &Site, socket: &Socket, found: &mut Findings) {
     });
     if on_wan {
         found
-            .warning(&socket.spot, format!("{ip} is the WAN's address, where {} serves nobody", socket.service))
+            .warning(
+                &socket.spot,
+                format!("{ip} is the WAN's address, where {} serves nobody", socket.service),
+            )
             .help("to serve the WAN, name the service in gateway.allow");
     } else {
         found
@@ -102,7 +109,8 @@ fn sockets(raw: &RawSite, site: &Site) -> Vec<Socket> {
     service!(console, "console", [Tcp], port);
     if site.lb.enable {
         let configured = raw.lb.iter().flat_map(|lb| super::each(&lb.frontend));
-        let mut configured = configured.map(|frontend| spots(frontend.listen.as_ref(), None, Some(&frontend.spot)));
+        let mut configured =
+            configured.map(|frontend| spots(frontend.listen.as_ref(), None, Some(&frontend.spot)));
         for frontend in &site.lb.frontends {
             let spots = if frontend.derived { Vec::new() } else { configured.next().unwrap_or_default() };
             add(&format!("front end {}", frontend.name), Transport::Tcp, &frontend.listen, spots);

@@ -73,7 +73,11 @@ impl Site {
     }
 
     fn who_serves(&self, enable: bool, external: Option<IpAddr>, listen: &[SocketAddr]) -> Option<IpAddr> {
-        if enable { Some(self.reachable(listen).map_or(self.bastion(), |socket| socket.ip())) } else { external }
+        if enable {
+            Some(self.reachable(listen).map_or(self.bastion(), |socket| socket.ip()))
+        } else {
+            external
+        }
     }
 
     /// The address among `listen` that nodes reach best: one on the LAN, else the first that is not the bastion's

@@ -100,17 +100,22 @@ impl Site {
         owners.extend(bastion6.map(|address| (address, owner(OwnerKind::Bastion, "bastion", None))));
         for node in &self.nodes {
             let addresses = node.address.map(IpAddr::V4).into_iter().chain(node.address6.map(IpAddr::V6));
-            owners.extend(addresses.map(|address| (address, owner(OwnerKind::Node, &node.name, Some(&node.name)))));
+            owners.extend(
+                addresses.map(|address| (address, owner(OwnerKind::Node, &node.name, Some(&node.name)))),
+            );
         }
         for vm in self.vms.iter().filter(|vm| self.node_by_name(&vm.node).is_none()) {
             owners.extend(vm.address.map(|address| (address.into(), owner(OwnerKind::Vm, &vm.node, None))));
         }
-        let hosts = self.hosts.iter().map(|host| (host.address.into(), owner(OwnerKind::Host, &host.name, None)));
+        let hosts =
+            self.hosts.iter().map(|host| (host.address.into(), owner(OwnerKind::Host, &host.name, None)));
         owners.extend(hosts);
         for node in &self.nodes {
             let address = node.bmc.as_ref().and_then(|bmc| bmc.address);
             let name = format!("{}-mgmt", node.name);
-            owners.extend(address.map(|address| (address.into(), owner(OwnerKind::Bmc, &name, Some(&node.name)))));
+            owners.extend(
+                address.map(|address| (address.into(), owner(OwnerKind::Bmc, &name, Some(&node.name)))),
+            );
         }
         if self.lan.vip != self.lan.address.addr() {
             owners.push((self.lan.vip.into(), owner(OwnerKind::Vip, "api", None)));

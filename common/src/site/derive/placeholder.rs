@@ -6,8 +6,22 @@ use crate::site::{Node, Site};
 
 /// Every placeholder that a profile's `args` may hold, in braces.
 pub const PLACEHOLDERS: &[&str] = &[
-    "name", "mac", "address", "disk", "http", "ignition", "tang", "report", "role", "uuid", "address6", "profile",
-    "storage-disks", "zone", "domain", "bastion",
+    "name",
+    "mac",
+    "address",
+    "disk",
+    "http",
+    "ignition",
+    "tang",
+    "report",
+    "role",
+    "uuid",
+    "address6",
+    "profile",
+    "storage-disks",
+    "zone",
+    "domain",
+    "bastion",
 ];
 
 /// Why a text with placeholders cannot be filled in.

@@ -74,8 +74,12 @@ fn of_ipv6(prefix: Ipv6Net) -> Vec<ReverseZone> {
 }
 
 fn nibbles(address: Ipv6Addr, count: usize) -> String {
-    let all: Vec<String> =
-        address.octets().iter().flat_map(|octet| [octet >> 4, octet & 15]).map(|n| format!("{n:x}")).collect();
+    let all: Vec<String> = address
+        .octets()
+        .iter()
+        .flat_map(|octet| [octet >> 4, octet & 15])
+        .map(|n| format!("{n:x}"))
+        .collect();
     let kept: Vec<&str> = all[..count.min(32)].iter().rev().map(String::as_str).collect();
     format!("{}.ip6.arpa.", kept.join("."))
 }

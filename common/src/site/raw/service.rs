@@ -7,9 +7,7 @@ use crate::site::read::{List, OneOrMany, table};
 use crate::site::value::{
     AbsolutePath, Bounded, Domain, Endpoint, Label, Listen, Port, Prefix, RecordKind, RecordName, Text,
 };
-use crate::site::{
-    Balance, CheckKind, DhcpOption, DnsUpstream, Mac, NtpSource, Plane, TangPolicy,
-};
+use crate::site::{Balance, CheckKind, DhcpOption, DnsUpstream, Mac, NtpSource, Plane, TangPolicy};
 
 table! {
     /// DHCP.

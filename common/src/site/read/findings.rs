@@ -91,12 +91,14 @@ impl Findings {
         })
     }
 
-    /// Forgets what may be a mere consequence of a syntax error on one of `lines`: whatever is on that
-    /// line, and whatever is missing.
-    pub(crate) fn retain_apart_from(&mut self, lines: &Lines<'_>, broken: &[usize]) {
+    /// Forgets what may be a mere consequence of syntax errors on the lines `broken`, in rising order: whatever is
+    /// on these lines, whatever is missing, and all from byte `trustworthy` on.
+    pub(crate) fn retain_apart_from(&mut self, lines: &Lines<'_>, broken: &[usize], trustworthy: usize) {
         self.found.retain(|finding| {
             !finding.absence
-                && finding.spot.offset.is_some_and(|offset| !broken.contains(&lines.place(offset).line))
+                && finding.spot.offset.is_some_and(|offset| {
+                    offset < trustworthy && broken.binary_search(&lines.place(offset).line).is_err()
+                })
         });
     }
 

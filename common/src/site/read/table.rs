@@ -81,8 +81,7 @@ impl<'a> TableReader<'a> {
         };
         let unknown = table.keys().filter(|key| !keys.contains(&key.get_ref().as_ref()));
         for key in unknown {
-            let spot =
-                Spot { offset: Some(key.span().start), key: input.spot.path_of(key.get_ref()) };
+            let spot = Spot { offset: Some(key.span().start), key: input.spot.path_of(key.get_ref()) };
             let full = found.is_full();
             let finding = found.error(&spot, format!("unknown key {}", quoted(key.get_ref())));
             if !full {
@@ -123,7 +122,14 @@ pub(crate) fn closest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
         // Distance decides short words, where Jaro-Winkler sees likeness everywhere.
         let distance = strsim::osa_distance(&word, known);
         let winkler = strsim::jaro_winkler(&word, known);
-        if distance <= 1.max(known.len() / 3) { 1.0 + winkler - distance as f64 / 100.0 } else { winkler }
+        if distance <= 1.max(known.len() / 3) {
+            // Among equally near words the one with the same letters is meant, and then the one as long.
+            let foreign = known.chars().any(|letter| !word.contains(letter));
+            let stretch = word.chars().count().abs_diff(known.len());
+            10.0 - distance as f64 - f64::from(u8::from(foreign)) / 4.0 - stretch as f64 / 10.0
+        } else {
+            winkler
+        }
     };
     known
         .iter()
@@ -140,9 +146,13 @@ mod tests {
     #[test]
     fn a_slip_of_the_finger_finds_its_word() {
         let keys = ["interface", "members", "address", "address6", "vip", "pool", "manage"];
-        for (slip, meant) in
-            [("adress", "address"), ("Address", "address"), ("memebrs", "members"), ("vpi", "vip"), ("iface", "interface")]
-        {
+        for (slip, meant) in [
+            ("adress", "address"),
+            ("Address", "address"),
+            ("memebrs", "members"),
+            ("vpi", "vip"),
+            ("interfce", "interface"),
+        ] {
             assert_eq!(closest(slip, &keys), Some(meant), "{slip}");
         }
         assert_eq!(closest("zzz", &keys), None);

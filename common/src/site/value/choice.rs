@@ -2,7 +2,8 @@
 
 use crate::site::read::closest;
 use crate::site::{
-    Balance, CheckKind, ClusterKind, GatewayMode, InstallMethod, Plane, Published, Role, TangPolicy, Transport,
+    Balance, CheckKind, ClusterKind, GatewayMode, InstallMethod, Plane, Published, Role, TangPolicy,
+    Transport,
 };
 
 /// Makes an enum readable from one of a few words.

@@ -37,8 +37,12 @@ impl Flaw {
 
     /// `text` is not of the form that its type asks for.
     pub(crate) fn not(text: &str, form: &str) -> Self {
-        Self::new(format!("{} is not a valid {}", quoted(text), form.split([',', ':', ';', '(']).next().unwrap_or(form)))
-            .help(format!("expected: {form}"))
+        Self::new(format!(
+            "{} is not a valid {}",
+            quoted(text),
+            form.split([',', ':', ';', '(']).next().unwrap_or(form)
+        ))
+        .help(format!("expected: {form}"))
     }
 }
 

@@ -35,28 +35,36 @@ text_value!(Domain, "domain name, such as example.com", |text| {
     Ok(Domain(name))
 });
 
-/// The owner of a record: `*` may be its first label, and underscores may start labels (RFC 8552).
+/// The owner of a record: `*` may be its first label, and underscores are welcome (RFC 2181 section 11, RFC 8552).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RecordName(pub(crate) String);
 
-text_value!(RecordName, "record name: relative to the cluster zone, or absolute with a trailing dot", |text| {
-    let name = text.to_ascii_lowercase();
-    if name == "@" {
-        return Ok(RecordName(name));
+text_value!(
+    RecordName,
+    "record name: relative to the cluster zone, or absolute with a trailing dot",
+    |text| {
+        let name = text.to_ascii_lowercase();
+        if name == "@" {
+            return Ok(RecordName(name));
+        }
+        owner_flaw(name.strip_suffix('.').unwrap_or(&name))?;
+        Ok(RecordName(name))
     }
-    owner_flaw(name.strip_suffix('.').unwrap_or(&name))?;
-    Ok(RecordName(name))
-});
+);
 
 /// The name of a network interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Interface(pub(crate) String);
 
 text_value!(Interface, "interface name of at most 15 characters, such as eno1", |text| {
-    let plain = |c: char| c.is_ascii_graphic() && !matches!(c, '/' | ':' | '"' | '\'' | '\\' | '%' | '*' | '{' | '}');
+    let plain =
+        |c: char| c.is_ascii_graphic() && !matches!(c, '/' | ':' | '"' | '\'' | '\\' | '%' | '*' | '{' | '}');
     if text.len() > INTERFACE_MAX {
-        Err(Flaw::new(format!("{} is longer than the {INTERFACE_MAX} characters of an interface name", quoted(text)))
-            .help("`ip link` lists the interfaces"))
+        Err(Flaw::new(format!(
+            "{} is longer than the {INTERFACE_MAX} characters of an interface name",
+            quoted(text)
+        ))
+        .help("`ip link` lists the interfaces"))
     } else if text.is_empty() || text == "." || text == ".." || !text.chars().all(plain) {
         Err(Flaw::not(text, "interface name, such as eno1").help("`ip link` lists the interfaces"))
     } else {
@@ -107,16 +115,22 @@ fn label_flaw(text: &str) -> Result<(), Flaw> {
         return Err(Flaw::new("a name has an empty label").help("no two dots in a row"));
     }
     if text.len() > LABEL_MAX {
-        return Err(Flaw::new(format!("{} is longer than the {LABEL_MAX} characters of a label", quoted(text)))
-            .help("RFC 1035 section 2.3.4"));
+        return Err(Flaw::new(format!(
+            "{} is longer than the {LABEL_MAX} characters of a label",
+            quoted(text)
+        ))
+        .help("RFC 1035 section 2.3.4"));
     }
     if text.contains('*') {
         return Err(Flaw::new(format!("{} holds a wildcard", quoted(text)))
             .help("only dns.record may have one, as its first label"));
     }
     if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
-        return Err(Flaw::new(format!("{} has upper-case letters, which Kubernetes refuses in names", quoted(text)))
-            .help(format!("write {}", quoted(&text.to_ascii_lowercase()))));
+        return Err(Flaw::new(format!(
+            "{} has upper-case letters, which Kubernetes refuses in names",
+            quoted(text)
+        ))
+        .help(format!("write {}", quoted(&text.to_ascii_lowercase()))));
     }
     let plain = text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
     if !plain || text.starts_with('-') || text.ends_with('-') {
@@ -140,17 +154,21 @@ pub(crate) fn owner_flaw(name: &str) -> Result<(), Flaw> {
             continue;
         }
         if label.contains('*') {
-            return Err(Flaw::new(format!("{} has a wildcard that is not its whole first label", quoted(name)))
-                .help("write \"*.apps\", never \"apps.*\" or \"a*.apps\" (RFC 4592)"));
+            return Err(Flaw::new(format!(
+                "{} has a wildcard that is not its whole first label",
+                quoted(name)
+            ))
+            .help("write \"*.apps\", never \"apps.*\" or \"a*.apps\" (RFC 4592)"));
         }
-        label_flaw(label.strip_prefix('_').unwrap_or(label))?;
+        label_flaw(&label.replace('_', "x"))?;
     }
     Ok(())
 }
 
 fn length_flaw(name: &str) -> Result<(), Flaw> {
     if name.len() > DOMAIN_MAX {
-        Err(Flaw::new(format!("the name is longer than {DOMAIN_MAX} characters")).help("RFC 1035 section 2.3.4"))
+        Err(Flaw::new(format!("the name is longer than {DOMAIN_MAX} characters"))
+            .help("RFC 1035 section 2.3.4"))
     } else if name.is_empty() {
         Err(Flaw::new("the name is empty"))
     } else {

@@ -14,10 +14,15 @@ const CIDR4: &str = "IPv4 address with its prefix length, such as 192.168.8.1/24
 text_value!(Mac, "MAC address, such as 52:54:00:00:08:11", |text| {
     let mac: Mac = text.parse().map_err(|_| {
         let flaw = Flaw::not(text, MAC);
-        if text.contains(['*', '?']) { flaw.help("name each machine: there are no wildcards here") } else { flaw }
+        if text.contains(['*', '?']) {
+            flaw.help("name each machine: there are no wildcards here")
+        } else {
+            flaw
+        }
     })?;
     if mac.0 == [0; 6] {
-        Err(Flaw::new(format!("{mac} belongs to no machine")).help("copy the address from the card's label or the BMC"))
+        Err(Flaw::new(format!("{mac} belongs to no machine"))
+            .help("copy the address from the card's label or the BMC"))
     } else if mac.0 == [0xff; 6] {
         Err(Flaw::new(format!("{mac} is the broadcast address")).help("give the address of one card"))
     } else if mac.is_multicast() {
@@ -54,13 +59,21 @@ fn parse_ipv4(text: &str) -> Result<Ipv4Addr, Flaw> {
 text_value!(Ipv4Net, "IPv4 address with its prefix length, such as 192.168.8.1/24", |text| {
     text.parse().map_err(|_| {
         let flaw = Flaw::not(text, CIDR4);
-        if text.parse::<Ipv4Addr>().is_ok() { flaw.help(format!("add the prefix length: {text}/24")) } else { flaw }
+        if text.parse::<Ipv4Addr>().is_ok() {
+            flaw.help(format!("add the prefix length: {text}/24"))
+        } else {
+            flaw
+        }
     })
 });
 text_value!(Ipv6Net, "IPv6 address with its prefix length, such as fd08::1/64", |text| {
     text.parse().map_err(|_| {
         let flaw = Flaw::not(text, "IPv6 address with its prefix length, such as fd08::1/64");
-        if text.parse::<Ipv6Addr>().is_ok() { flaw.help(format!("add the prefix length: {text}/64")) } else { flaw }
+        if text.parse::<Ipv6Addr>().is_ok() {
+            flaw.help(format!("add the prefix length: {text}/64"))
+        } else {
+            flaw
+        }
     })
 });
 

@@ -49,10 +49,15 @@ pub(crate) struct FormatVersion;
 impl Value for FormatVersion {
     fn read(input: Input<'_>, found: &mut Findings) -> Option<Self> {
         match input.value {
-            DeValue::Integer(number) if i64::from_str_radix(number.as_str(), number.radix()) == Ok(1) => Some(Self),
+            DeValue::Integer(number) if i64::from_str_radix(number.as_str(), number.radix()) == Ok(1) => {
+                Some(Self)
+            }
             DeValue::Integer(number) => {
                 found
-                    .error(&input.spot, format!("version {} of the format is not known here", quoted(number.as_str())))
+                    .error(
+                        &input.spot,
+                        format!("version {} of the format is not known here", quoted(number.as_str())),
+                    )
                     .help("this faros reads version 1; a newer file needs a newer faros");
                 None
             }

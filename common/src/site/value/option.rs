@@ -2,8 +2,8 @@
 
 use std::net::Ipv4Addr;
 
-use super::{Bounded, Flaw, Text, read_text};
 use super::name::domain_flaw;
+use super::{Bounded, Flaw, Text, read_text};
 use crate::site::DhcpOption;
 use crate::site::read::{Findings, Input, List, Shape, Value, table};
 
@@ -103,17 +103,26 @@ impl RawOption {
     fn bytes(&self, code: u8) -> Result<Option<Vec<u8>>, Flaw> {
         if let Some(text) = &self.text {
             let text = &text.value.0;
-            return if NAME_LISTS.contains(&code) { names(text).map(Some) } else { Ok(Some(text.as_bytes().to_vec())) };
+            return if NAME_LISTS.contains(&code) {
+                names(text).map(Some)
+            } else {
+                Ok(Some(text.as_bytes().to_vec()))
+            };
         }
         if let Some(ips) = &self.ips {
             if ips.is_empty() {
-                return Err(Flaw::new("no address in the list").help("an option of addresses has one at least"));
+                return Err(
+                    Flaw::new("no address in the list").help("an option of addresses has one at least")
+                );
             }
             return Ok(Some(ips.iter().flat_map(|ip| ip.value.octets()).collect()));
         }
         // The bounds of each width make the cut exact.
         let number = |number: i64, width: usize| number.to_be_bytes()[8 - width..].to_vec();
-        Ok(self.ip.as_ref().map(|ip| ip.value.octets().to_vec())
+        Ok(self
+            .ip
+            .as_ref()
+            .map(|ip| ip.value.octets().to_vec())
             .or_else(|| self.u8.as_ref().map(|value| number(value.value.0, 1)))
             .or_else(|| self.u16.as_ref().map(|value| number(value.value.0, 2)))
             .or_else(|| self.u32.as_ref().map(|value| number(value.value.0, 4)))

@@ -35,8 +35,10 @@ text_value!(BootPath, "path below the boot root, such as rhcos/kernel", |text| {
             .help("put the file below the boot root and give its path there: nodes boot without the WAN"));
     }
     if text.starts_with('/') {
-        return Err(Flaw::new(format!("{} is an absolute path", quoted(text)))
-            .help(format!("write it relative to the boot root, as in {}", quoted(text.trim_start_matches('/')))));
+        return Err(Flaw::new(format!("{} is an absolute path", quoted(text))).help(format!(
+            "write it relative to the boot root, as in {}",
+            quoted(text.trim_start_matches('/'))
+        )));
     }
     if text.contains('\\') || text.contains([' ', '?', '#', '%', '"']) {
         return Err(Flaw::new(format!("{} holds a character that loaders do not survive", quoted(text)))
@@ -63,7 +65,8 @@ fn characters_flaw(text: &str) -> Result<(), Flaw> {
 
 fn parents_flaw(text: &str) -> Result<(), Flaw> {
     if text.split('/').any(|part| part == "..") {
-        Err(Flaw::new(format!("{} climbs out with \"..\"", quoted(text))).help("write the path without \"..\""))
+        Err(Flaw::new(format!("{} climbs out with \"..\"", quoted(text)))
+            .help("write the path without \"..\""))
     } else {
         Ok(())
     }

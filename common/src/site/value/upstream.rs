@@ -60,40 +60,53 @@ fn socket(text: &str, usual_port: u16) -> Option<SocketAddr> {
     (socket.port() != 0 && !socket.ip().is_unspecified() && !socket.ip().is_multicast()).then_some(socket)
 }
 
-text_value!(NtpSource, "source: ntp://HOST, nts://HOST, pool://HOST, sock:/PATH, shm:UNIT or pps:/dev/DEVICE", |text| {
-    const FORM: &str = "source: ntp://HOST, nts://HOST, pool://HOST, sock:/PATH, shm:UNIT or pps:/dev/DEVICE";
-    let (kind, rest) = match text.split_once("://") {
-        Some(("ntp", rest)) => (NtpSourceKind::Ntp, rest),
-        Some(("nts", rest)) => (NtpSourceKind::Nts, rest),
-        Some(("pool", rest)) => (NtpSourceKind::Pool, rest),
-        Some(_) => return Err(Flaw::not(text, FORM)),
-        None => match text.split_once(':') {
-            Some(("sock", path)) => return clock(NtpSourceKind::Sock, path, text),
-            Some(("pps", path)) => return clock(NtpSourceKind::Pps, path, text),
-            Some(("shm", unit)) => {
-                let unit: u8 = unit.parse().map_err(|_| Flaw::not(text, FORM).help("shm:0 to shm:255"))?;
-                return Ok(NtpSource { kind: NtpSourceKind::Shm, host: unit.to_string(), port: None });
-            }
-            Some((word, _)) if ["ntp", "nts", "pool"].contains(&word) => {
-                return Err(Flaw::not(text, FORM).help(format!("write {word}://…")));
-            }
-            _ => (NtpSourceKind::Ntp, text),
-        },
-    };
-    let (host, port) = host_and_port(rest).ok_or_else(|| Flaw::not(text, FORM))?;
-    host_flaw(&host.to_ascii_lowercase())?;
-    if kind == NtpSourceKind::Nts && host.parse::<IpAddr>().is_ok() {
-        return Err(Flaw::new(format!("{} names an address, but NTS checks a certificate's name", quoted(text)))
+text_value!(
+    NtpSource,
+    "source: ntp://HOST, nts://HOST, pool://HOST, sock:/PATH, shm:UNIT or pps:/dev/DEVICE",
+    |text| {
+        const FORM: &str =
+            "source: ntp://HOST, nts://HOST, pool://HOST, sock:/PATH, shm:UNIT or pps:/dev/DEVICE";
+        let (kind, rest) = match text.split_once("://") {
+            Some(("ntp", rest)) => (NtpSourceKind::Ntp, rest),
+            Some(("nts", rest)) => (NtpSourceKind::Nts, rest),
+            Some(("pool", rest)) => (NtpSourceKind::Pool, rest),
+            Some(_) => return Err(Flaw::not(text, FORM)),
+            None => match text.split_once(':') {
+                Some(("sock", path)) => return clock(NtpSourceKind::Sock, path, text),
+                Some(("pps", path)) => return clock(NtpSourceKind::Pps, path, text),
+                Some(("shm", unit)) => {
+                    let unit: u8 =
+                        unit.parse().map_err(|_| Flaw::not(text, FORM).help("shm:0 to shm:255"))?;
+                    return Ok(NtpSource { kind: NtpSourceKind::Shm, host: unit.to_string(), port: None });
+                }
+                Some((word, _)) if ["ntp", "nts", "pool"].contains(&word) => {
+                    return Err(Flaw::not(text, FORM).help(format!("write {word}://…")));
+                }
+                _ => (NtpSourceKind::Ntp, text),
+            },
+        };
+        let (host, port) = host_and_port(rest).ok_or_else(|| Flaw::not(text, FORM))?;
+        host_flaw(&host.to_ascii_lowercase())?;
+        if kind == NtpSourceKind::Nts && host.parse::<IpAddr>().is_ok() {
+            return Err(Flaw::new(format!(
+                "{} names an address, but NTS checks a certificate's name",
+                quoted(text)
+            ))
             .help("give the server's host name"));
+        }
+        Ok(NtpSource { kind, host: host.to_owned(), port })
     }
-    Ok(NtpSource { kind, host: host.to_owned(), port })
-});
+);
 
 fn clock(kind: NtpSourceKind, path: &str, text: &str) -> Result<NtpSource, Flaw> {
-    if path.starts_with('/') && !path.split('/').any(|part| part == "..") && !path.chars().any(char::is_control) {
+    if path.starts_with('/')
+        && !path.split('/').any(|part| part == "..")
+        && !path.chars().any(char::is_control)
+    {
         Ok(NtpSource { kind, host: path.to_owned(), port: None })
     } else {
-        Err(Flaw::new(format!("{} has no absolute path", quoted(text))).help("as in sock:/run/chrony.ttyS0.sock"))
+        Err(Flaw::new(format!("{} has no absolute path", quoted(text)))
+            .help("as in sock:/run/chrony.ttyS0.sock"))
     }
 }
 

@@ -1,0 +1,167 @@
+//! What survives a restart, and what must never arm a node.
+
+use faros_common::site::Site;
+
+use super::*;
+use crate::config::tests::site;
+use crate::protocol::journey::{ArmedBy, Boot, Plan, Reported};
+
+const PROFILE: &str = "kernel = \"k\"\nargs = \"{report}\"";
+const PLAN: Option<Plan> = Some(Plan { files: 1, seed: false, report: true });
+
+fn config(change: impl FnOnce(&mut Site)) -> Config {
+    let mut site = site("/srv".as_ref(), PROFILE);
+    change(&mut site);
+    Config::of(&site).unwrap()
+}
+
+fn open(directory: &Path) -> (Store, Config) {
+    let store = Store::open(directory).unwrap();
+    let config = config(|_| {});
+    store.take_up(&config, clock::wall());
+    (store, config)
+}
+
+async fn report(store: &Store, config: &Config) {
+    let machine = &config.roster.machines[0];
+    let applied = store.apply(machine, clock::wall(), |journey, now| journey.on_report(now)).unwrap();
+    assert_eq!(applied.answer, Reported::Installed);
+    store.durable(applied.lsn).await.unwrap();
+}
+
+fn installs(store: &Store, name: &str) -> bool {
+    store.journey(name).is_some_and(|journey| journey.boot(PLAN) == Boot::Install)
+}
+
+#[tokio::test]
+async fn a_node_with_a_profile_is_armed_at_first_sight_only() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, config) = open(directory.path());
+    assert!(installs(&store, "cp1"));
+    assert_eq!(store.journey("spare"), None);
+    assert_eq!(store.take_up(&config, clock::wall()), []);
+}
+
+#[tokio::test]
+async fn an_installed_node_stays_installed_after_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, config) = open(directory.path());
+    report(&store, &config).await;
+    store.shutdown().await.unwrap();
+    drop(store);
+    let (store, _) = open(directory.path());
+    assert_eq!(store.journey("cp1").unwrap().stage(), Stage::Installed);
+}
+
+#[tokio::test]
+async fn a_record_is_on_disk_when_it_is_said_to_be() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, config) = open(directory.path());
+    report(&store, &config).await;
+    // As after kill -9: the file as it is now, opened by another process.
+    let copy = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(directory.path()).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
+    }
+    let (store, _) = open(copy.path());
+    assert!(!installs(&store, "cp1"));
+}
+
+#[tokio::test]
+async fn a_journal_that_is_gone_is_no_fresh_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, config) = open(directory.path());
+    report(&store, &config).await;
+    store.shutdown().await.unwrap();
+    drop(store);
+    std::fs::remove_file(directory.path().join("nodes.journal")).unwrap();
+    assert!(matches!(Store::open(directory.path()), Err(StartError::System(_))));
+}
+
+#[tokio::test]
+async fn a_damaged_journal_holds_every_node_that_might_install() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, config) = open(directory.path());
+    let machine = &config.roster.machines[0];
+    for _ in 0..20 {
+        let applied = store.apply(machine, clock::wall(), |journey, now| journey.arm(now)).unwrap();
+        store.durable(applied.lsn).await.unwrap();
+    }
+    store.shutdown().await.unwrap();
+    drop(store);
+    let path = directory.path().join("nodes.journal");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let middle = bytes.windows(3).rposition(|window| window == b"cp1").unwrap() / 2;
+    bytes[middle..middle + 600].fill(0x55);
+    std::fs::write(&path, bytes).unwrap();
+    for _ in 0..2 {
+        let (store, _) = open(directory.path());
+        assert!(!installs(&store, "cp1"), "{:?}", store.journey("cp1"));
+        assert!(store.journey("cp1").unwrap().held_because().is_some());
+        store.shutdown().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn after_lost_records_a_node_without_one_is_held() {
+    let store = Store::in_memory();
+    store.lock().hold_all(0);
+    store.take_up(&config(|_| {}), clock::wall());
+    assert_eq!(store.journey("cp1").unwrap().stage(), Stage::Held);
+}
+
+#[tokio::test]
+async fn a_renamed_node_is_the_same_machine() {
+    let store = Store::in_memory();
+    store.take_up(&config(|_| {}), clock::wall());
+    let renamed = config(|site| site.nodes[0].name = "master1".to_owned());
+    store.take_up(&renamed, clock::wall());
+    assert!(installs(&store, "master1"), "it was never touched under its old name");
+
+    let store = Store::in_memory();
+    let before = config(|_| {});
+    store.take_up(&before, clock::wall());
+    report(&store, &before).await;
+    store.take_up(&renamed, clock::wall());
+    assert!(!installs(&store, "master1"));
+    assert!(store.journey("master1").unwrap().held_because().unwrap().contains("cp1"));
+}
+
+#[tokio::test]
+async fn a_node_that_leaves_the_site_file_and_returns_is_not_new() {
+    let store = Store::in_memory();
+    let with = config(|_| {});
+    store.take_up(&with, clock::wall());
+    report(&store, &with).await;
+    store.take_up(&config(|site| drop(site.nodes.remove(0))), clock::wall());
+    store.take_up(&with, clock::wall());
+    assert!(!installs(&store, "cp1"));
+}
+
+#[tokio::test]
+async fn a_node_that_went_to_its_disk_without_a_profile_is_not_armed_by_getting_one() {
+    let store = Store::in_memory();
+    let config_before = config(|_| {});
+    store.take_up(&config_before, clock::wall());
+    let spare = &config_before.roster.machines[1];
+    store.apply(spare, clock::wall(), |journey, now| journey.on_script(None, now)).unwrap();
+    store.take_up(&config(|site| site.nodes[1].profile = Some("p".to_owned())), clock::wall());
+    assert!(!installs(&store, "spare"));
+    store.apply(spare, clock::wall(), |journey, now| journey.arm(now)).unwrap();
+    assert!(installs(&store, "spare"));
+    assert_eq!(store.journey("spare").unwrap().armed_by(), ArmedBy::Operator);
+}
+
+#[tokio::test]
+async fn an_unreadable_record_holds_instead_of_arming() {
+    let good = bytes(&Record::Node {
+        name: "cp1".to_owned(),
+        macs: Vec::new(),
+        uuid: None,
+        journey: Journey::first_sight(0),
+    });
+    let inner = replay(&[good, b"{\"kind\":\"node\"}".to_vec()]);
+    assert!(inner.hold_strangers);
+    assert_eq!(inner.nodes["cp1"].journey.stage(), Stage::Held);
+}

@@ -1,0 +1,34 @@
+//! A defect of ours costs one request, not the service.
+
+use faros_lab::Lab;
+use faros_tests::{counter, machine, machine_at, run, site};
+
+#[test]
+fn a_panic_in_every_second_request_stops_no_daemon() {
+    let mut lab = Lab::build_text(site::SITE).unwrap();
+    site::furnish(&lab);
+    for name in faros_lab::DAEMONS {
+        let fault = format!("panic:{name}.request:2");
+        lab.start_daemon_with(name, &[], &[("FAROS_FAULT", &fault)]).unwrap();
+    }
+    let client = machine_at(&lab, "client", "52:54:00:00:77:09", "192.168.8.20/24");
+    let node = machine(&lab, "node", site::STRANGER);
+    std::fs::write(lab.boot_root().join("file"), "content").unwrap();
+    for round in 0..4 {
+        let lease =
+            run(&node, "udhcpc", &["-i", "eth0", "-n", "-q", "-f", "-t", "6", "-T", "1", "-s", "/bin/true"]);
+        assert!(lease.status.success(), "round {round}: {lease:?}");
+        let file = run(&client, "curl", &["-sS", "-m", "20", &format!("tftp://{}/file", site::BASTION)]);
+        assert_eq!(file.stdout, b"content", "round {round}: {file:?}");
+        let url = format!("http://{}:8080/file", site::BASTION);
+        let file = run(&client, "curl", &["-sS", "--fail", "--retry", "3", "--retry-all-errors", &url]);
+        assert_eq!(file.stdout, b"content", "round {round}: {file:?}");
+    }
+    for name in faros_lab::DAEMONS {
+        let metric = format!("faros_{}_panics_total", name.replace('-', "_"));
+        assert!(
+            counter(&lab, name, &metric) >= 2,
+            "{name} had no defect: was it built with the feature `fault`?"
+        );
+    }
+}
