@@ -18,15 +18,20 @@ pub type Facts = Vec<(String, String)>;
 pub fn facts() -> Facts {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let load = read("/proc/loadavg").split_whitespace().next().unwrap_or("unknown").to_owned();
     vec![
         ("date".to_owned(), date()),
         ("commit".to_owned(), commit()),
         ("processor".to_owned(), format!("{}, {cores} cores", model(&read("/proc/cpuinfo")))),
         ("memory".to_owned(), memory(&read("/proc/meminfo"))),
         ("kernel".to_owned(), read("/proc/sys/kernel/osrelease").trim_end().to_owned()),
-        ("load before".to_owned(), load),
+        ("load before".to_owned(), load()),
     ]
+}
+
+/// How many processes wanted to run in the last minute, on average: what else the machine was busy with.
+pub fn load() -> String {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split_whitespace().next().unwrap_or("unknown").to_owned()
 }
 
 /// What the disk below `directory` does: its file system, and how long it takes to append 200 bytes durably.

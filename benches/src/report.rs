@@ -117,6 +117,11 @@ impl Report {
         Self { facts, ..Self::default() }
     }
 
+    /// Adds a fact about the run.
+    pub fn fact(&mut self, name: &str, value: String) {
+        self.facts.push((name.to_owned(), value));
+    }
+
     /// Adds a table.
     pub fn table(&mut self, table: Table) {
         self.tables.push(table);

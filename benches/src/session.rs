@@ -7,11 +7,11 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use crate::awake::Awake;
-use crate::netns;
 use crate::options::Options;
 use crate::progress::line;
 use crate::report::Report;
 use crate::work_dir::{WorkDir, workspace};
+use crate::{machine, netns};
 
 /// Runs a benchmark: cleans up after runs that crashed, measures, prints, writes if asked to. 0 also where targets are
 /// missed; 1 where something could not be measured; 64 for a wrong command line.
@@ -47,7 +47,8 @@ fn run(
         let _ = fs::remove_dir_all(path);
     })?;
     let awake = if options.awake { Some(Awake::keep()?) } else { None };
-    let report = measure(options, &work)?;
+    let mut report = measure(options, &work)?;
+    report.fact("load after", machine::load());
     drop(awake);
     println!("\n{}", report.markdown());
     if options.quick {

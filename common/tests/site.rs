@@ -23,7 +23,7 @@ fn minimal(more: &str) -> Site {
 }
 
 fn ip(text: &str) -> IpAddr {
-    text.parse().unwrap()
+    text.parse().expect("an address")
 }
 
 #[test]

@@ -13,7 +13,9 @@ use crate::wait::Condition;
 /// Everything after `farosctl`.
 #[derive(Debug, Parser)]
 #[command(name = "farosctl", version, about = "Sees to a far-edge site: one site file, all its daemons, every node", long_about = None)]
-#[command(after_help = "Exit codes: 0 done, 1 failed, 2 usage, 3 degraded, 4 drift, 5 timed out, 78 site file refused.")]
+#[command(
+    after_help = "Exit codes: 0 done, 1 failed, 2 usage, 3 degraded, 4 drift, 5 timed out, 78 site file refused."
+)]
 #[command(subcommand_required = true, arg_required_else_help = true, max_term_width = 110)]
 pub struct Cli {
     /// What every command takes.
@@ -28,7 +30,13 @@ pub struct Cli {
 #[derive(Args, Clone, Debug)]
 pub struct Global {
     /// The site file
-    #[arg(long, global = true, env = "FAROS_SITE", value_name = "FILE", default_value = "/etc/faros/site.toml")]
+    #[arg(
+        long,
+        global = true,
+        env = "FAROS_SITE",
+        value_name = "FILE",
+        default_value = "/etc/faros/site.toml"
+    )]
     pub site: PathBuf,
     /// The directory of the daemons' admin sockets
     #[arg(long, global = true, env = "FAROS_RUN_DIR", value_name = "DIR", default_value = "/run/faros")]
@@ -260,7 +268,11 @@ mod tests {
 
     #[test]
     fn global_flags_stand_anywhere() {
-        for line in ["-o json --site a.toml node list", "node list -o json --site a.toml", "node -o json list --site=a.toml"] {
+        for line in [
+            "-o json --site a.toml node list",
+            "node list -o json --site a.toml",
+            "node -o json list --site=a.toml",
+        ] {
             let cli = parse(line).unwrap();
             assert_eq!(cli.global.output, Format::Json);
             assert_eq!(cli.global.site, PathBuf::from("a.toml"));

@@ -105,7 +105,9 @@ pub(crate) fn advice(daemon: &str, error: &ClientError) -> String {
             socket.display()
         ),
         ClientError::Refused(_, reason) => format!("{daemon}: {reason}"),
-        ClientError::TimedOut => format!("{daemon} does not answer in time; see: journalctl -u faros-{daemon}"),
+        ClientError::TimedOut => {
+            format!("{daemon} does not answer in time; see: journalctl -u faros-{daemon}")
+        }
         ClientError::Http(_) | ClientError::TooLarge | ClientError::Json(_) => {
             format!("{daemon}: {error}; is it of the same version as farosctl?")
         }

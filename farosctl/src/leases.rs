@@ -75,7 +75,9 @@ impl Lease {
     fn answers_to(&self, which: &str) -> bool {
         let mac = which.parse::<Mac>().ok();
         let address = which.parse::<IpAddr>().ok();
-        (mac.is_some() && self.mac == mac) || (address.is_some() && self.address == address) || self.is_named(which)
+        (mac.is_some() && self.mac == mac)
+            || (address.is_some() && self.address == address)
+            || self.is_named(which)
     }
 }
 

@@ -93,10 +93,9 @@ fn perform(command: Command, session: &mut Session) -> Result<Exit, Failure> {
         Command::Boot(cli::BootCommand::Loaders { command }) => return boot::loaders::run(session, command),
         _ => {}
     }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::failed(format!("cannot start: {error}; see to the limits of this process")))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
+        Failure::failed(format!("cannot start: {error}; see to the limits of this process"))
+    })?;
     let exit = runtime.block_on(ask(command, session));
     // A daemon that is slow to answer keeps nobody here.
     runtime.shutdown_background();

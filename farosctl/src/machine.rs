@@ -39,7 +39,8 @@ impl Machine {
             for lease in leases.iter().filter(meant).collect::<Vec<_>>() {
                 machine.take(lease);
             }
-            found = site.and_then(|site| known(site).into_iter().find(|known| known.shares_identity_with(&machine)));
+            found = site
+                .and_then(|site| known(site).into_iter().find(|known| known.shares_identity_with(&machine)));
         }
         let mut resolved = found.unwrap_or(machine);
         for lease in leases.iter().filter(|lease| lease.concerns(&resolved)).collect::<Vec<_>>() {
@@ -192,7 +193,9 @@ mod tests {
     #[test]
     fn a_node_is_found_by_everything_it_has() {
         let cp1 = Some((Some("cp1".to_owned()), 2, 2));
-        for argument in ["cp1", "cp1.edge.example.com", "cp1.edge.example.com.", "192.168.8.11", "5254.0000.0812"] {
+        for argument in
+            ["cp1", "cp1.edge.example.com", "cp1.edge.example.com.", "192.168.8.11", "5254.0000.0812"]
+        {
             assert_eq!(resolve(argument), cp1, "{argument}");
         }
         // The address of a dynamic lease leads to the card, and the card to the node.

@@ -27,7 +27,8 @@ pub(crate) async fn run(session: &mut Session, chosen: &[String]) -> Result<Exit
     let mut daemons = Vec::new();
     for daemon in names {
         // One after the other: the first refusal shows a bad file before all daemons have judged it.
-        let reason = session.daemons.post(&daemon, "/reload").await.err().map(|error| advice(&daemon, &error));
+        let reason =
+            session.daemons.post(&daemon, "/reload").await.err().map(|error| advice(&daemon, &error));
         daemons.push(Reloaded { reloaded: reason.is_none(), daemon, reason });
     }
     let refused = daemons.iter().any(|daemon| !daemon.reloaded);
@@ -59,9 +60,10 @@ fn known(daemons: &Daemons, chosen: &[String]) -> Result<Vec<String>, Failure> {
     let known = |name: &str| name.strip_prefix("faros-").unwrap_or(name).to_owned();
     let names: Vec<String> = chosen.iter().map(|name| known(name)).collect();
     match names.iter().find(|name| !daemons.is_known(name)) {
-        Some(stranger) => {
-            Err(Failure::usage(format!("there is no daemon {}; farosctl status lists them", harmless(stranger))))
-        }
+        Some(stranger) => Err(Failure::usage(format!(
+            "there is no daemon {}; farosctl status lists them",
+            harmless(stranger)
+        ))),
         None => Ok(names),
     }
 }
@@ -70,7 +72,11 @@ impl Human for Reloads {
     fn human(&self, paint: Paint) -> String {
         let mut table = Table::new(["DAEMON", "RELOAD"]);
         for daemon in &self.daemons {
-            let outcome = if daemon.reloaded { Cell::new(Tone::Good, "taken") } else { Cell::new(Tone::Bad, "refused") };
+            let outcome = if daemon.reloaded {
+                Cell::new(Tone::Good, "taken")
+            } else {
+                Cell::new(Tone::Bad, "refused")
+            };
             table.row([daemon.daemon.as_str().into(), outcome]);
         }
         let mut text = table.render(paint);

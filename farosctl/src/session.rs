@@ -56,7 +56,11 @@ impl Session {
             Ok(loaded) => Ok(loaded.site),
             Err(report) => {
                 let text = render::lines(&report);
-                self.note(&format!("the site file {} is refused; mend it:\n{}", shown(&self.site_path), text.trim_end()));
+                self.note(&format!(
+                    "the site file {} is refused; mend it:\n{}",
+                    shown(&self.site_path),
+                    text.trim_end()
+                ));
                 Err(Failure::Said(Exit::SiteRefused))
             }
         }

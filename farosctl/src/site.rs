@@ -78,13 +78,38 @@ fn services(site: &Site) -> Table {
     let lease = humantime::format_duration(site.dhcp.lease);
     let root = |root: &std::path::Path| root.display().to_string();
     let rows = [
-        ("dhcp", here(site.dhcp.enable, site.dhcp.external), listens(&site.dhcp.listen), format!("leases of {lease}")),
-        ("tftp", here(site.tftp.enable, site.tftp.external), listens(&site.tftp.listen), root(&site.tftp.root)),
-        ("http", here(site.http.enable, site.http.external), listens(&site.http.listen), root(&site.http.root)),
+        (
+            "dhcp",
+            here(site.dhcp.enable, site.dhcp.external),
+            listens(&site.dhcp.listen),
+            format!("leases of {lease}"),
+        ),
+        (
+            "tftp",
+            here(site.tftp.enable, site.tftp.external),
+            listens(&site.tftp.listen),
+            root(&site.tftp.root),
+        ),
+        (
+            "http",
+            here(site.http.enable, site.http.external),
+            listens(&site.http.listen),
+            root(&site.http.root),
+        ),
         ("dns", here(site.dns.enable, site.dns.external), listens(&site.dns.listen), String::new()),
         ("ntp", here(site.ntp.enable, site.ntp.external), listens(&site.ntp.listen), String::new()),
-        ("tang", here(site.tang.enable, site.tang.external), listens(&site.tang.listen), root(&site.tang.keys)),
-        ("lb", here(site.lb.enable, site.lb.external), String::new(), format!("{} front ends", site.lb.frontends.len())),
+        (
+            "tang",
+            here(site.tang.enable, site.tang.external),
+            listens(&site.tang.listen),
+            root(&site.tang.keys),
+        ),
+        (
+            "lb",
+            here(site.lb.enable, site.lb.external),
+            String::new(),
+            format!("{} front ends", site.lb.frontends.len()),
+        ),
         ("console", here(site.console.enable, None), listens(&site.console.listen), String::new()),
     ];
     for (name, here, listen, detail) in rows {

@@ -234,7 +234,11 @@ mod tests {
 
     fn down(daemon: &str, wanted: bool) -> DaemonStatus {
         let source = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
-        DaemonStatus::of(daemon, wanted, Err(ClientError::Connect { socket: PathBuf::from("/run/x.sock"), source }))
+        DaemonStatus::of(
+            daemon,
+            wanted,
+            Err(ClientError::Connect { socket: PathBuf::from("/run/x.sock"), source }),
+        )
     }
 
     #[test]

@@ -77,7 +77,8 @@ struct Waited {
 }
 
 pub(crate) async fn run(session: &mut Session, arguments: &WaitArguments) -> Result<Exit, Failure> {
-    let site = if arguments.condition == Condition::Up { session.site_if_good() } else { Some(session.site()?) };
+    let site =
+        if arguments.condition == Condition::Up { session.site_if_good() } else { Some(session.site()?) };
     let names = subjects(session, arguments, site.as_ref())?;
     let began = clock::now();
     let mut before: Vec<Progress> = Vec::new();
@@ -98,10 +99,20 @@ pub(crate) async fn run(session: &mut Session, arguments: &WaitArguments) -> Res
 }
 
 /// Who is waited for. A node that the site file does not have would be waited for in vain.
-fn subjects(session: &Session, arguments: &WaitArguments, site: Option<&Site>) -> Result<Vec<String>, Failure> {
+fn subjects(
+    session: &Session,
+    arguments: &WaitArguments,
+    site: Option<&Site>,
+) -> Result<Vec<String>, Failure> {
     if arguments.condition == Condition::Up {
         let names = match arguments.names.as_slice() {
-            [] => session.daemons.list(site).into_iter().filter(|daemon| daemon.wanted).map(|d| d.name).collect(),
+            [] => session
+                .daemons
+                .list(site)
+                .into_iter()
+                .filter(|daemon| daemon.wanted)
+                .map(|d| d.name)
+                .collect(),
             names => names.to_vec(),
         };
         return match names.is_empty() {
@@ -115,7 +126,12 @@ fn subjects(session: &Session, arguments: &WaitArguments, site: Option<&Site>) -
     arguments.names.iter().map(|name| crate::node::name_of(site, name)).collect()
 }
 
-async fn look(session: &Session, condition: Condition, names: &[String], site: Option<&Site>) -> Vec<Progress> {
+async fn look(
+    session: &Session,
+    condition: Condition,
+    names: &[String],
+    site: Option<&Site>,
+) -> Vec<Progress> {
     match condition.stage() {
         Some(wanted) => stages(session, names, wanted).await,
         None if condition == Condition::Dhcp => addresses(session, names, site).await,
@@ -146,7 +162,10 @@ async fn addresses(session: &Session, names: &[String], site: Option<&Site>) -> 
                 let machine = Machine::resolve(name, site, leases).unwrap_or_else(|| Machine::named(name));
                 let lease = leases.iter().find(|lease| lease.is_active() && lease.concerns(&machine));
                 let address = lease.and_then(|lease| lease.address);
-                (lease.is_some(), address.map_or_else(|| "no lease".to_owned(), |address| address.to_string()))
+                (
+                    lease.is_some(),
+                    address.map_or_else(|| "no lease".to_owned(), |address| address.to_string()),
+                )
             }
             Err(error) => (false, error.to_string()),
         };
@@ -195,14 +214,16 @@ mod tests {
     #[test]
     fn every_stage_but_held_can_be_waited_for() {
         for stage in Stage::value_variants() {
-            let named = Condition::value_variants().iter().find(|condition| condition.stage() == Some(*stage));
+            let named =
+                Condition::value_variants().iter().find(|condition| condition.stage() == Some(*stage));
             assert_eq!(named.is_some(), *stage != Stage::Held, "{stage:?}");
         }
     }
 
     #[test]
     fn a_timeout_says_who_is_where() {
-        let subject = |name: &str, reached, at: &str| Progress { name: name.to_owned(), reached, at: at.to_owned() };
+        let subject =
+            |name: &str, reached, at: &str| Progress { name: name.to_owned(), reached, at: at.to_owned() };
         let waited = Waited {
             condition: "installed",
             reached: false,

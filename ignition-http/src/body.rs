@@ -58,12 +58,8 @@ impl ReplyBody {
 
     /// `length` bytes of `file` from `offset` on.
     pub fn file(file: File, offset: u64, length: u64, buffers: &Arc<Buffers>) -> Self {
-        let part = FilePart {
-            file: Arc::new(file),
-            offset,
-            waiting: None,
-            transfer: Transfer::begin(buffers),
-        };
+        let part =
+            FilePart { file: Arc::new(file), offset, waiting: None, transfer: Transfer::begin(buffers) };
         Self { content: Content::File(part), length, left: length, on_end: None, _busy: None }
     }
 
@@ -107,14 +103,18 @@ impl Body for ReplyBody {
     type Data = Bytes;
     type Error = io::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let left = self.left;
         if left == 0 {
             self.end(Ok(()));
             return Poll::Ready(None);
         }
         let read = match &mut self.content {
-            Content::Text(text) => Ok(std::mem::take(text)),
+            // In pieces too, so that what the connection has taken says how far the client is.
+            Content::Text(text) => Ok(text.split_to(text.len().min(PIECE_BYTES_MIN))),
             Content::File(part) => ready!(part.poll_piece(left, context)),
         };
         match read {
@@ -168,7 +168,8 @@ impl FilePart {
                 match at_once {
                     Ok(bytes) if bytes > 0 => buffer.filled = bytes,
                     // Not in the cache, or a file system that cannot say (and 0: perhaps its end).
-                    Ok(_) | Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::INTR | Errno::NOSYS | Errno::INVAL) => {
+                    Ok(_)
+                    | Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::INTR | Errno::NOSYS | Errno::INVAL) => {
                         self.waiting = Some(read_waiting(Arc::clone(&self.file), self.offset, buffer));
                         return self.poll_piece(left, context);
                     }
@@ -312,7 +313,9 @@ mod tests {
     async fn any_part_of_a_file_is_sent_exactly() {
         let (file, content) = file(3 * PIECE_BYTES_MAX + 17);
         let buffers = Arc::new(Buffers::default());
-        for (offset, length) in [(0, content.len()), (1, 1), (PIECE_BYTES_MAX - 1, 2), (content.len() - 5, 5), (9, 0)] {
+        for (offset, length) in
+            [(0, content.len()), (1, 1), (PIECE_BYTES_MAX - 1, 2), (content.len() - 5, 5), (9, 0)]
+        {
             let part = ReplyBody::file(file.reopen().unwrap(), offset as u64, length as u64, &buffers);
             let sent = part.collect().await.unwrap().to_bytes();
             assert!(sent == content[offset..offset + length], "{offset} {length}");

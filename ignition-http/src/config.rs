@@ -5,9 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use faros_common::loaders;
-use faros_common::site::{
-    Diagnostic, Node, Piece, Place, Profile, Published, Severity, Site, placeholders,
-};
+use faros_common::site::{Diagnostic, Node, Piece, Place, Profile, Published, Severity, Site, placeholders};
 use ipnet::IpNet;
 
 use crate::protocol::identity::{Machine, Roster, Uuid};
@@ -92,16 +90,15 @@ impl Config {
         let mut boot_files = BTreeMap::<String, Vec<String>>::new();
         let mut seeds = BTreeMap::<String, Vec<String>>::new();
         for profile in site.profiles.values() {
-            let mut collect = |paths: &mut BTreeMap<String, Vec<String>>, path: &str, key: &str| {
-                match relative(path) {
+            let mut collect =
+                |paths: &mut BTreeMap<String, Vec<String>>, path: &str, key: &str| match relative(path) {
                     Some(path) => paths.entry(path).or_default().push(profile.name.clone()),
                     None => findings.push(finding(
                         format!("profile.{}.{key}", profile.name),
                         format!("{path:?} is no path below the root"),
                         "write it relative to http.root, without `..`",
                     )),
-                }
-            };
+                };
             collect(&mut boot_files, &profile.kernel, "kernel");
             profile.initrd.iter().for_each(|path| collect(&mut boot_files, path, "initrd"));
             profile.ignition.values().for_each(|path| collect(&mut seeds, path, "ignition"));
@@ -210,13 +207,15 @@ fn boot_plan(site: &Site, node: &Node, profile: &Profile, findings: &mut Vec<Dia
         let Piece::Placeholder(name) = piece else { continue };
         let value = site.placeholder(node, name).unwrap_or_default();
         if value.chars().any(|c| c.is_whitespace() || c.is_control() || "\"'\\`$".contains(c)) {
-            let message = format!("{{{name}}} of {} is {value:?}, which no kernel argument can carry", node.name);
+            let message =
+                format!("{{{name}}} of {} is {value:?}, which no kernel argument can carry", node.name);
             findings.push(finding(key(), message, "use a value without spaces, quotes, backslashes and `$`"));
         }
     }
     let seed = profile.ignition_for(node.role).and_then(relative);
     if used("ignition") && seed.is_none() {
-        let message = format!("{{ignition}} is used, but there is no Ignition file for the role of {}", node.name);
+        let message =
+            format!("{{ignition}} is used, but there is no Ignition file for the role of {}", node.name);
         let role = node.role.name();
         findings.push(finding(key(), message, &format!("add `{role}` or `\"*\"` to its ignition table")));
     }
@@ -277,7 +276,9 @@ pub(crate) mod tests {
             address = "192.168.8.12"
             "#
         );
-        faros_common::site::parse(&text, std::path::Path::new("-")).unwrap_or_else(|report| panic!("{report}")).site
+        faros_common::site::parse(&text, std::path::Path::new("-"))
+            .unwrap_or_else(|report| panic!("{report}"))
+            .site
     }
 
     const RHCOS: &str = r#"
@@ -335,7 +336,8 @@ pub(crate) mod tests {
     fn missing_files_are_warned_of() {
         let root = tempfile::tempdir().unwrap();
         let config = Config::of(&site(root.path(), RHCOS)).unwrap();
-        let messages = |config: &Config| config.warnings().iter().map(|w| w.message.clone()).collect::<Vec<_>>();
+        let messages =
+            |config: &Config| config.warnings().iter().map(|w| w.message.clone()).collect::<Vec<_>>();
         let missing = messages(&config);
         for path in ["rhcos/kernel", "rhcos/initramfs.img", "rhcos/master.ign"] {
             assert!(missing.iter().any(|message| message.contains(path)), "{path}: {missing:?}");

@@ -40,7 +40,9 @@ impl From<Errno> for OpenError {
     fn from(errno: Errno) -> Self {
         match errno {
             // XDEV and LOOP: a link that leads out of the root, or round in circles.
-            Errno::NOENT | Errno::NOTDIR | Errno::XDEV | Errno::LOOP | Errno::NAMETOOLONG | Errno::NXIO => Self::Missing,
+            Errno::NOENT | Errno::NOTDIR | Errno::XDEV | Errno::LOOP | Errno::NAMETOOLONG | Errno::NXIO => {
+                Self::Missing
+            }
             // INVAL: a name that this file system cannot have.
             Errno::ISDIR | Errno::INVAL => Self::Missing,
             Errno::ACCESS | Errno::PERM => Self::Denied,
@@ -239,8 +241,18 @@ mod tests {
         let root = tree();
         let long = "x".repeat(300);
         for path in [
-            "", "rhcos", "rhcos/none", "rhcos/outer", "rhcos/climbing", "rhcos/loop", "rhcos/dangling", "rhcos/fifo",
-            "rhcos/kernel/x", "../etc/passwd", "/etc/passwd", &long,
+            "",
+            "rhcos",
+            "rhcos/none",
+            "rhcos/outer",
+            "rhcos/climbing",
+            "rhcos/loop",
+            "rhcos/dangling",
+            "rhcos/fifo",
+            "rhcos/kernel/x",
+            "../etc/passwd",
+            "/etc/passwd",
+            &long,
         ] {
             assert!(matches!(open(root.path(), path), Err(OpenError::Missing)), "{path}");
         }
@@ -251,8 +263,14 @@ mod tests {
     fn no_name_leads_to_a_seed() {
         let root = tree();
         for path in [
-            "rhcos/master.ign", "rhcos/MASTER.IGN", "rhcos/none.ign", "rhcos/old.ign.bak", "rhcos/seed.yaml",
-            "rhcos/alias", "rhcos/alias2", "rhcos/hard",
+            "rhcos/master.ign",
+            "rhcos/MASTER.IGN",
+            "rhcos/none.ign",
+            "rhcos/old.ign.bak",
+            "rhcos/seed.yaml",
+            "rhcos/alias",
+            "rhcos/alias2",
+            "rhcos/hard",
         ] {
             assert!(matches!(open(root.path(), path), Err(OpenError::Seed)), "{path}");
         }

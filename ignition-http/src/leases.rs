@@ -76,9 +76,7 @@ mod tests {
 
     #[test]
     fn only_leases_in_force_count() {
-        let lease = |last: u8, state: &str| {
-            json!({ "address": format!("192.0.2.{last}"), "mac": "02:00:00:00:00:01", "state": state })
-        };
+        let lease = |last: u8, state: &str| json!({ "address": format!("192.0.2.{last}"), "mac": "02:00:00:00:00:01", "state": state });
         let leases = json!({ "leases": [lease(1, "bound"), lease(2, "expired"), { "address": "x" }] });
         let mac: Mac = "02:00:00:00:00:01".parse().unwrap();
         assert_eq!(holders(&leases), HashMap::from([(IpAddr::from([192, 0, 2, 1]), mac)]));

@@ -100,8 +100,10 @@ impl faros_common::daemon::Service for IgnitionHttp {
     async fn run(self: Arc<Self>, control: Control) -> Result<(), RunError> {
         let listeners = std::mem::take(&mut *self.listeners.lock().unwrap_or_else(PoisonError::into_inner));
         let system = |error: std::io::Error| RunError::System(format!("a socket cannot be served: {error}"));
-        let listeners: Result<Vec<_>, _> = listeners.into_iter().map(tokio::net::TcpListener::from_std).collect();
-        server::run(Arc::clone(&self.service), listeners.map_err(system)?, Limits::of_process(), control).await?;
+        let listeners: Result<Vec<_>, _> =
+            listeners.into_iter().map(tokio::net::TcpListener::from_std).collect();
+        server::run(Arc::clone(&self.service), listeners.map_err(system)?, Limits::of_process(), control)
+            .await?;
         let written = self.service.store.shutdown().await;
         written.map_err(|error| RunError::System(format!("the state of nodes was not written: {error}")))
     }
@@ -115,7 +117,9 @@ impl faros_common::daemon::Service for IgnitionHttp {
             && let Err(error) = std::fs::read_dir(&config.root)
         {
             let root = config.root.display();
-            return Err(format!("http.root changed to {root}, which cannot be read ({error}): restart faros-ignition-http"));
+            return Err(format!(
+                "http.root changed to {root}, which cannot be read ({error}): restart faros-ignition-http"
+            ));
         }
         self.service.reload(config);
         Ok(())

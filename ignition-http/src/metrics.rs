@@ -58,11 +58,19 @@ impl Counters {
         let counters = Arc::new(Self::default());
         let c = &*counters;
         metrics.register("requests", "Requests answered, by route and status", c.requests.clone());
-        metrics.register("dropped", "Connections and requests without an answer, by reason", c.dropped.clone());
+        metrics.register(
+            "dropped",
+            "Connections and requests without an answer, by reason",
+            c.dropped.clone(),
+        );
         metrics.register("refused", "Requests answered with a refusal, by reason", c.refused.clone());
         metrics.register("scripts", "Boot scripts served, by what they do", c.scripts.clone());
         metrics.register("sent_bytes", "Bytes of bodies handed to the network", c.sent_bytes.clone());
-        metrics.register("transfers_failed", "Bodies not sent as a whole, by reason", c.transfers_failed.clone());
+        metrics.register(
+            "transfers_failed",
+            "Bodies not sent as a whole, by reason",
+            c.transfers_failed.clone(),
+        );
         metrics.register("connections_open", "Connections open at present", c.connections.clone());
         metrics.register("connections", "Connections accepted", c.accepted.clone());
         counters

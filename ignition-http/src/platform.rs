@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn an_address_that_nobody_has_has_no_card() {
         let neighbours = Neighbours::open().unwrap();
-        for address in ["192.0.2.1", "2001:db8::1", "127.0.0.1"] {
+        for address in ["198.51.100.77", "2001:db8::77", "127.0.0.1"] {
             assert_eq!(neighbours.card(address.parse().unwrap()).unwrap(), None, "{address}");
         }
     }

@@ -15,10 +15,10 @@ use std::time::Duration;
 
 use faros_common::daemon::{Control, RunError};
 use faros_common::{clock, tasks};
+use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::Request;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
@@ -194,10 +194,17 @@ async fn accept(listeners: &[TcpListener]) -> io::Result<(TcpStream, SocketAddr)
 
 /// accept(2) passes on errors of the new connection's network.
 fn is_of_the_peer(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionReset, HostUnreachable, NetworkDown, NetworkUnreachable};
+    use io::ErrorKind::{
+        ConnectionAborted, ConnectionReset, HostUnreachable, NetworkDown, NetworkUnreachable,
+    };
     matches!(
         error.kind(),
-        ConnectionAborted | ConnectionReset | HostUnreachable | NetworkDown | NetworkUnreachable | io::ErrorKind::Interrupted
+        ConnectionAborted
+            | ConnectionReset
+            | HostUnreachable
+            | NetworkDown
+            | NetworkUnreachable
+            | io::ErrorKind::Interrupted
     )
 }
 
@@ -260,7 +267,9 @@ async fn serve(service: &Arc<Service>, stream: TcpStream, peer: Peer, limits: Li
     let state = wire.state();
     let answering = {
         let (service, state) = (Arc::clone(service), Arc::clone(&state));
-        service_fn(move |request| -> Answering { Box::pin(answer(Arc::clone(&service), Arc::clone(&state), request, peer)) })
+        service_fn(move |request| -> Answering {
+            Box::pin(answer(Arc::clone(&service), Arc::clone(&state), request, peer))
+        })
     };
     let mut connection = http1::Builder::new()
         .half_close(true)
@@ -289,7 +298,9 @@ async fn serve(service: &Arc<Service>, stream: TcpStream, peer: Peer, limits: Li
     };
     match result {
         Ok(()) => connection.into_parts().io.close().await,
-        Err(error) => debug!(event = "connection_broken", address = %peer.address, %error, "a connection broke"),
+        Err(error) => {
+            debug!(event = "connection_broken", address = %peer.address, %error, "a connection broke");
+        }
     }
 }
 

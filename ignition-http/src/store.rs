@@ -116,9 +116,10 @@ impl Store {
             journal.append(&bytes(&Record::Strangers { held: false }))?;
             journal.commit()?;
         }
-        let knows_strangers = recovered.records.iter().any(|record| {
-            matches!(serde_json::from_slice::<Record>(record), Ok(Record::Strangers { .. }))
-        });
+        let knows_strangers = recovered
+            .records
+            .iter()
+            .any(|record| matches!(serde_json::from_slice::<Record>(record), Ok(Record::Strangers { .. })));
         if report.records_lost > 0 || (!report.first_start && !knows_strangers) {
             error!(
                 event = "node_state_lost",
@@ -280,7 +281,9 @@ impl Inner {
         match known_as {
             // Renamed before it was ever installed: still new.
             Some((_, entry)) if entry.journey.is_untouched() => Journey::first_sight(now),
-            Some((name, _)) => Journey::held(&format!("the same machine was called {name}; arm it to install it"), now),
+            Some((name, _)) => {
+                Journey::held(&format!("the same machine was called {name}; arm it to install it"), now)
+            }
             None if self.hold_strangers => Journey::held(LOST, now),
             None => Journey::first_sight(now),
         }

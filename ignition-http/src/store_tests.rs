@@ -24,7 +24,7 @@ fn open(directory: &Path) -> (Store, Config) {
 
 async fn report(store: &Store, config: &Config) {
     let machine = &config.roster.machines[0];
-    let applied = store.apply(machine, clock::wall(), |journey, now| journey.on_report(now)).unwrap();
+    let applied = store.apply(machine, clock::wall(), Journey::on_report).unwrap();
     assert_eq!(applied.answer, Reported::Installed);
     store.durable(applied.lsn).await.unwrap();
 }
@@ -85,7 +85,7 @@ async fn a_damaged_journal_holds_every_node_that_might_install() {
     let (store, config) = open(directory.path());
     let machine = &config.roster.machines[0];
     for _ in 0..20 {
-        let applied = store.apply(machine, clock::wall(), |journey, now| journey.arm(now)).unwrap();
+        let applied = store.apply(machine, clock::wall(), Journey::arm).unwrap();
         store.durable(applied.lsn).await.unwrap();
     }
     store.shutdown().await.unwrap();
@@ -148,7 +148,7 @@ async fn a_node_that_went_to_its_disk_without_a_profile_is_not_armed_by_getting_
     store.apply(spare, clock::wall(), |journey, now| journey.on_script(None, now)).unwrap();
     store.take_up(&config(|site| site.nodes[1].profile = Some("p".to_owned())), clock::wall());
     assert!(!installs(&store, "spare"));
-    store.apply(spare, clock::wall(), |journey, now| journey.arm(now)).unwrap();
+    store.apply(spare, clock::wall(), Journey::arm).unwrap();
     assert!(installs(&store, "spare"));
     assert_eq!(store.journey("spare").unwrap().armed_by(), ArmedBy::Operator);
 }

@@ -1,4 +1,4 @@
-//! Rehearses a site without `farosctl`: `rehearse SITE [--light] [--keep] [NODE…]`.
+//! Rehearses a site without `farosctl`: `rehearse SITE [--light] [--keep] [--capture=FILE] [NODE…]`.
 
 use std::process::ExitCode;
 
@@ -7,7 +7,7 @@ use faros_lab::{LabOptions, run};
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let Some(site) = arguments.next() else {
-        eprintln!("usage: rehearse SITE [--light] [--keep] [NODE…]");
+        eprintln!("usage: rehearse SITE [--light] [--keep] [--capture=FILE] [NODE…]");
         return ExitCode::from(64);
     };
     let mut options = LabOptions::new(site.into());
@@ -15,6 +15,9 @@ fn main() -> ExitCode {
         match argument.as_str() {
             "--light" => options.light = true,
             "--keep" => options.keep = true,
+            _ if argument.starts_with("--capture=") => {
+                options.capture = Some(argument["--capture=".len()..].into());
+            }
             _ => options.nodes.push(argument),
         }
     }

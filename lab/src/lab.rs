@@ -306,7 +306,7 @@ impl Lab {
         file: &Path,
     ) -> Result<Process, LabError> {
         let mut command = namespace.command("tcpdump");
-        command.args(["-Z", "root", "-U", "-n", "-i", interface, "-w"]).arg(file).arg(filter);
+        command.args(["-Z", "root", "-U", "-n", "-i", interface, "-w"]).arg(file).args(filter.split_whitespace());
         let count = self.next_link("capture");
         let mut process = Process::start(&mut command, self.log_file(&count))?;
         let deadline = clock::now() + Duration::from_secs(10);

@@ -38,6 +38,8 @@ pub struct LabOptions {
     pub stall: Option<Duration>,
     /// Leave the lab's directory (site file, logs, consoles, states) in place.
     pub keep: bool,
+    /// Record the LAN into this file (pcap).
+    pub capture: Option<PathBuf>,
     /// Show nothing while it runs.
     pub quiet: bool,
 }
@@ -62,6 +64,7 @@ impl LabOptions {
             jobs: JOBS,
             stall: None,
             keep: false,
+            capture: None,
             quiet: false,
         }
     }
@@ -123,6 +126,8 @@ pub fn run(options: &LabOptions) -> Result<LabReport, LabError> {
     let nodes = chosen(&lab, options)?;
     place_content(&lab, light, &nodes, &mut notes, &mut show)?;
     show.say(&format!("starting the daemons of {}", options.site.display()));
+    let capture = |file: &PathBuf| lab.capture(lab.bastion(), &lab.site().lan.interface, "", file);
+    let _capture = options.capture.as_ref().map(capture).transpose()?;
     lab.start_daemons()?;
 
     let events = lab.events()?;

@@ -128,12 +128,12 @@ fn one_machine_keeps_one_address_whatever_client_id_it_sends() {
 fn a_released_address_is_free_again_and_comes_back_to_its_owner() {
     let lab = running(site::SITE);
     let stranger = machine(&lab, "s", site::STRANGER);
-    let first = udhcpc(&lab, &stranger, &["-R"]).expect("an address");
-    let address = first.value("ip").unwrap().to_owned();
-    // -R releases on exit, but only with an address on the interface to send from.
+    let first = dhclient(&lab, &stranger, "").expect("an address");
+    let address = first.value("new_ip_address").unwrap().to_owned();
+    assert_eq!(leased(&lab, site::STRANGER).as_deref(), Some(address.as_str()));
     stranger.ip(&format!("addr add {address}/24 dev eth0")).unwrap();
-    let again = udhcpc(&lab, &stranger, &["-R"]).expect("an address");
-    assert_eq!(again.value("ip"), Some(address.as_str()));
+    let leases = lab.dir().join(format!("{}.leases", stranger.name())).display().to_string();
+    run(&stranger, "dhclient", &["-4", "-r", "-lf", &leases, "-pf", "/dev/null", "-sf", "/bin/true", "eth0"]);
     eventually("the lease ends", || leased(&lab, site::STRANGER).is_none());
     let later = udhcpc(&lab, &stranger, &[]).expect("an address");
     assert_eq!(later.value("ip"), Some(address.as_str()));

@@ -176,6 +176,15 @@ pub fn send_from(socket: &impl AsFd, packet: &[u8], peer: SocketAddr, source: Op
     check(result).map(drop)
 }
 
+/// How often this thread was made to give up its processor while it wanted to go on: 0 on an idle machine.
+pub fn involuntary_switches() -> u64 {
+    // SAFETY: all-zero is a valid value of this plain structure.
+    let mut usage: libc::rusage = unsafe { zeroed() };
+    // SAFETY: the pointer is to a live variable of the right type.
+    let result = unsafe { libc::getrusage(libc::RUSAGE_THREAD, &raw mut usage) };
+    if result == 0 { u64::try_from(usage.ru_nivcsw).unwrap_or(0) } else { 0 }
+}
+
 /// A peer that nobody is.
 const UNKNOWN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 

@@ -50,14 +50,20 @@ impl Samples {
 /// The tables and targets.
 pub fn report(facts: Facts, samples: &[Samples]) -> Report {
     let mut report = Report::new(facts);
-    let ratio = |case| ours(samples, case).zip(best_peer(samples, case)).map(|(ours, it)| ours / it);
-    report.table(table("Mbit/s", samples, |sample| sample.mbit_per_sec, Some(("ours ÷ best peer", &ratio))));
-    report.table(table(
-        "Processor seconds of the server per GiB",
-        samples,
-        |sample| sample.cpu_secs_per_gib,
-        None,
-    ));
+    let speed = |case| ours(samples, case).zip(best_peer(samples, case)).map(|(ours, it)| ours / it);
+    let thrift = |case| {
+        let of = |wanted: bool| {
+            let chosen = samples.iter().filter(|of| (of.kind == Kind::Faros) == wanted);
+            let medians = chosen.filter_map(|of| median(&of.of(case, |sample| sample.cpu_secs_per_gib)));
+            medians.min_by(f64::total_cmp)
+        };
+        of(false).zip(of(true)).map(|(it, ours)| it / ours)
+    };
+    let mut rates = table("Mbit/s", samples, |sample| sample.mbit_per_sec, ("ours ÷ best peer", &speed));
+    rates.note("A dash: the server grants no windows (RFC 7440), its clients stay at window 1.");
+    report.table(rates);
+    let title = "Processor seconds of the server per GiB";
+    report.table(table(title, samples, |sample| sample.cpu_secs_per_gib, ("best peer ÷ ours", &thrift)));
     report.table(memory(samples));
     targets(&mut report, samples);
     report
@@ -69,20 +75,17 @@ fn table(
     title: &str,
     samples: &[Samples],
     value: impl Fn(&Sample) -> f64,
-    ratio: Option<Ratio<'_>>,
+    (head, ratio): Ratio<'_>,
 ) -> Table {
     let mut heads = vec!["Client, block, window"];
     heads.extend(samples.iter().map(|of| of.kind.name()));
-    heads.extend(ratio.map(|(head, _)| head));
+    heads.push(head);
     let mut table = Table::new(title, &heads);
     for case in Case::all() {
         let mut cells = vec![case.name()];
         cells.extend(samples.iter().map(|of| spoken_spread(&of.of(case, &value))));
-        cells.extend(ratio.map(|(_, ratio)| ratio(case).map_or_else(|| "–".to_owned(), spoken)));
+        cells.push(ratio(case).map_or_else(|| "–".to_owned(), spoken));
         table.row(cells);
-    }
-    if ratio.is_some() {
-        table.note("A dash: the server grants no windows (RFC 7440), its clients stay at window 1.");
     }
     table
 }

@@ -3,7 +3,7 @@
 use super::disk::DiskFile;
 use super::error::is_full;
 use super::files::write_all;
-use super::format::{HEADER_BYTES, Header, Kind, Record};
+use super::format::{Header, Kind, Record};
 use super::log::{Journal, State, check_length, padded};
 use super::{JournalError, Lsn};
 
@@ -156,6 +156,3 @@ impl Journal {
         Ok(())
     }
 }
-
-/// Where the records of a file that holds nothing yet would begin.
-pub(super) const EMPTY_END: u64 = HEADER_BYTES as u64;

@@ -72,6 +72,7 @@ mod error;
 mod files;
 mod format;
 mod group;
+mod healing;
 mod inspect;
 mod log;
 mod real;

@@ -4,10 +4,10 @@ use std::any::Any;
 use std::io;
 use std::sync::Arc;
 
-use super::compaction::{Compaction, EMPTY_END};
+use super::compaction::Compaction;
 use super::disk::Disk;
 use super::files::{Files, write_all};
-use super::format::{BadHeader, FORMAT, Header, Kind, Record};
+use super::format::{BadHeader, FORMAT, HEADER_BYTES, Header, Kind, Record};
 use super::log::{Journal, State, padded};
 use super::scan::Scan;
 use super::{JournalError, JournalOptions, Lsn, OnDamage, Recovered, RecoveryReport};
@@ -41,9 +41,9 @@ pub(super) fn open(
         state: State::Rotate,
         header: Header { version: 0, generation: 0, salt: 0, name },
         session: 0,
-        end: EMPTY_END,
-        allocated: EMPTY_END,
-        sealed_end: EMPTY_END,
+        end: HEADER_BYTES as u64,
+        allocated: HEADER_BYTES as u64,
+        sealed_end: HEADER_BYTES as u64,
         durable: Lsn(0),
         affirmed: false,
         pending: Vec::new(),

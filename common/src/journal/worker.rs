@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
-use super::group::{Item, Progress, Queue, Shared};
+use super::group::{Item, Progress, Shared};
 use super::{Journal, JournalError, JournalStatus};
 use crate::clock;
 
 /// How often a failed disk is tried again.
-pub(super) const RETRY: Duration = Duration::from_secs(1);
+const RETRY: Duration = Duration::from_secs(1);
 
 pub(super) struct Worker {
     journal: Journal,
@@ -53,18 +53,14 @@ impl Worker {
     fn take(&mut self) -> (Vec<Item>, bool) {
         let mut queue = self.shared.queue();
         if self.failed.is_some() {
-            queue = self.pause(queue);
+            // A snapshot, which may be the cure, and the end of the service cut the wait short.
+            queue = self.shared.wait(queue, Some(RETRY));
         } else if !self.journal.is_compacting() {
             queue = self.shared.wait(queue, None);
         }
         queue.records = 0;
         queue.bytes = 0;
         (std::mem::take(&mut queue.items), queue.closing)
-    }
-
-    /// Between two attempts on a failed disk; a snapshot or the end of the service cuts the wait short.
-    fn pause<'a>(&self, queue: std::sync::MutexGuard<'a, Queue>) -> std::sync::MutexGuard<'a, Queue> {
-        self.shared.wait(queue, Some(RETRY))
     }
 
     fn accept(&mut self, item: Item) {

@@ -3,7 +3,7 @@
 //! A stock of addresses that nobody answered for is kept ready. When it runs out under load, an address is
 //! offered unprobed and probed at once: an answer that comes before the client's REQUEST still refuses it.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -34,8 +34,8 @@ const IDLE: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub struct Prober {
     link: bool,
-    in_flight: HashMap<Ipv4Addr, Flight>,
-    found: HashMap<Ipv4Addr, Time>,
+    in_flight: BTreeMap<Ipv4Addr, Flight>,
+    found: BTreeMap<Ipv4Addr, Time>,
     next_look: Option<Time>,
 }
 

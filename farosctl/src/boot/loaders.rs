@@ -84,7 +84,10 @@ impl Human for LoaderList {
                 Some(path) => Cell::new(Tone::Good, path.display().to_string()),
                 None => Cell::new(
                     Tone::Faint,
-                    format!("missing: {} (Debian), {} (Fedora)", loader.package.debian, loader.package.fedora),
+                    format!(
+                        "missing: {} (Debian), {} (Fedora)",
+                        loader.package.debian, loader.package.fedora
+                    ),
                 ),
             };
             table.row([Cell::new(Tone::Strong, loader.name), place, loader.purpose.into()]);
@@ -121,8 +124,9 @@ fn import(session: &mut Session, from: &[PathBuf], force: bool) -> Result<Exit, 
     for place in from {
         files.extend(candidates(place)?);
     }
-    fs::create_dir_all(&folder)
-        .map_err(|error| Failure::failed(format!("cannot make {}: {error}; run as root", folder.display())))?;
+    fs::create_dir_all(&folder).map_err(|error| {
+        Failure::failed(format!("cannot make {}: {error}; run as root", folder.display()))
+    })?;
     let files: Vec<Import> = files.iter().map(|file| bring(file, &folder, force)).collect();
     let refused = files.iter().any(|file| file.outcome == Outcome::Refused);
     session.show(&Imports { files })?;
@@ -131,18 +135,23 @@ fn import(session: &mut Session, from: &[PathBuf], force: bool) -> Result<Exit, 
 
 /// A file as it is; of a directory the files that bear a loader's name.
 fn candidates(place: &Path) -> Result<Vec<PathBuf>, Failure> {
-    let unreadable = |error: std::io::Error| Failure::failed(format!("cannot read {}: {error}", place.display()));
+    let unreadable =
+        |error: std::io::Error| Failure::failed(format!("cannot read {}: {error}", place.display()));
     if !fs::metadata(place).map_err(unreadable)?.is_dir() {
         return Ok(vec![place.to_owned()]);
     }
     let mut files = Vec::new();
     for (index, entry) in fs::read_dir(place).map_err(unreadable)?.enumerate() {
         if index == FILES_MAX {
-            let text = format!("{} holds more than {FILES_MAX} files; name the loaders in it", place.display());
+            let text =
+                format!("{} holds more than {FILES_MAX} files; name the loaders in it", place.display());
             return Err(Failure::failed(text));
         }
         let path = entry.map_err(unreadable)?.path();
-        let known = path.file_name().and_then(|name| name.to_str()).is_some_and(|name| loaders::named(name).is_some());
+        let known = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .is_some_and(|name| loaders::named(name).is_some());
         if known && path.is_file() {
             files.push(path);
         }
@@ -157,7 +166,12 @@ fn candidates(place: &Path) -> Result<Vec<PathBuf>, Failure> {
 
 /// Copies one file, or says why not.
 fn bring(from: &Path, folder: &Path, force: bool) -> Import {
-    let refused = |reason: String| Import { from: from.to_owned(), to: None, outcome: Outcome::Refused, reason: Some(reason) };
+    let refused = |reason: String| Import {
+        from: from.to_owned(),
+        to: None,
+        outcome: Outcome::Refused,
+        reason: Some(reason),
+    };
     let Some(name) = from.file_name().and_then(|name| name.to_str()) else {
         return refused("its name is not UTF-8; rename it".to_owned());
     };
@@ -174,7 +188,9 @@ fn bring(from: &Path, folder: &Path, force: bool) -> Import {
     let done = |outcome| Import { from: from.to_owned(), to: Some(to.clone()), outcome, reason: None };
     match fs::read(&to) {
         Ok(present) if present == content => return done(Outcome::Unchanged),
-        Ok(_) if !force => return refused(format!("{} is there and differs; replace it with --force", to.display())),
+        Ok(_) if !force => {
+            return refused(format!("{} is there and differs; replace it with --force", to.display()));
+        }
         _ => {}
     }
     match write(&to, &content) {
@@ -186,7 +202,9 @@ fn bring(from: &Path, folder: &Path, force: bool) -> Import {
 fn read(path: &Path) -> Result<Vec<u8>, String> {
     let mut content = Vec::new();
     let file = File::open(path).map_err(|error| format!("cannot be read: {error}"))?;
-    file.take(LOADER_BYTES_MAX + 1).read_to_end(&mut content).map_err(|error| format!("cannot be read: {error}"))?;
+    file.take(LOADER_BYTES_MAX + 1)
+        .read_to_end(&mut content)
+        .map_err(|error| format!("cannot be read: {error}"))?;
     if content.len() as u64 > LOADER_BYTES_MAX {
         return Err(format!("larger than {} MiB, which no loader is", LOADER_BYTES_MAX >> 20));
     }
@@ -217,7 +235,11 @@ fn judge(name: &str, content: &[u8]) -> Result<(), String> {
         0x014c => "32-bit x86".to_owned(),
         other => format!("machine {other:#06x}"),
     };
-    Err(format!("it is a program for {}, but {name} is asked for by {} machines", called(machine), called(wanted)))
+    Err(format!(
+        "it is a program for {}, but {name} is asked for by {} machines",
+        called(machine),
+        called(wanted)
+    ))
 }
 
 /// The machine type in the COFF header of a PE file.

@@ -135,9 +135,15 @@ impl Human for Strangers {
             ]);
         }
         let mut text = table.render(paint);
-        text += &format!("\n{}\n", paint.tone(Tone::Faint, "To adopt one, put it into the site file and run farosctl reload:"));
+        text += &format!(
+            "\n{}\n",
+            paint.tone(Tone::Faint, "To adopt one, put it into the site file and run farosctl reload:")
+        );
         let name = self.machines[0].host_name.as_deref().map_or_else(|| "NAME".to_owned(), harmless);
-        text + &format!("[[node]]\nname = \"{name}\"\nrole = \"worker\"\nmac  = \"{}\"\n", self.machines[0].mac)
+        text + &format!(
+            "[[node]]\nname = \"{name}\"\nrole = \"worker\"\nmac  = \"{}\"\n",
+            self.machines[0].mac
+        )
     }
 }
 
@@ -173,12 +179,16 @@ mod tests {
             { "address": "192.168.8.130", "mac": "52:54:00:aa:bb:cc", "host_name": "laptop", "heard": "1970-01-01T00:00:09Z" },
         ]));
         let event = |mac: &str, time: u8| {
-            let line = format!(r#"{{"seq":1,"time":"1970-01-01T00:00:{time:02}Z","daemon":"dhcpd","event":"dhcp_unanswered","mac":"{mac}"}}"#);
+            let line = format!(
+                r#"{{"seq":1,"time":"1970-01-01T00:00:{time:02}Z","daemon":"dhcpd","event":"dhcp_unanswered","mac":"{mac}"}}"#
+            );
             Event::parse(&line).unwrap()
         };
-        let events = [event("52:54:00:00:08:12", 20), event("52:54:00:00:00:99", 30), event("52:54:00:00:08:11", 40)];
+        let events =
+            [event("52:54:00:00:08:12", 20), event("52:54:00:00:00:99", 30), event("52:54:00:00:08:11", 40)];
         let found = strangers(&site, &leases, &events);
-        let seen: Vec<_> = found.iter().map(|machine| (machine.mac.as_str(), machine.resembles.as_deref())).collect();
+        let seen: Vec<_> =
+            found.iter().map(|machine| (machine.mac.as_str(), machine.resembles.as_deref())).collect();
         assert_eq!(seen, [("52:54:00:00:08:12", Some("cp1")), ("52:54:00:aa:bb:cc", None)]);
         assert_eq!(found[1].host_name.as_deref(), Some("laptop"));
     }

@@ -39,9 +39,10 @@ fn warning(key: String, message: String, help: String) -> Diagnostic {
 
 fn missing_loaders(site: &Site, found: &mut Vec<Diagnostic>) {
     for name in USUAL_LOADERS {
-        for (key, enabled, root) in
-            [("tftp.root", site.tftp.enable, &site.tftp.root), ("http.root", site.http.enable, &site.http.root)]
-        {
+        for (key, enabled, root) in [
+            ("tftp.root", site.tftp.enable, &site.tftp.root),
+            ("http.root", site.http.enable, &site.http.root),
+        ] {
             // One of two equal roots says it for both; BIOS never asks over HTTP.
             let twice = key == "http.root" && site.tftp.enable && site.tftp.root == site.http.root;
             let bios_over_http = key == "http.root" && name == "undionly.kpxe";
@@ -83,10 +84,15 @@ fn missing_boot_files(site: &Site, root: &Path, found: &mut Vec<Diagnostic>) {
 fn ageing_ignition(site: &Site, root: &Path, now: SystemTime, found: &mut Vec<Diagnostic>) {
     for (name, profile) in &site.profiles {
         let Some(file) = profile.ignition.get("bootstrap") else { continue };
-        let Some(age) = age_of(&root.join(file), now).filter(|age| *age >= IGNITION_AGE_WARNED) else { continue };
+        let Some(age) = age_of(&root.join(file), now).filter(|age| *age >= IGNITION_AGE_WARNED) else {
+            continue;
+        };
         found.push(warning(
             format!("profile.{name}.ignition.bootstrap"),
-            format!("{file} is {} h old, and the certificates in it end 24 h after it was made", age.as_secs() / 3600),
+            format!(
+                "{file} is {} h old, and the certificates in it end 24 h after it was made",
+                age.as_secs() / 3600
+            ),
             "make the Ignition files anew before the next installation".to_owned(),
         ));
     }

@@ -54,7 +54,11 @@ impl Human for Checked {
             (_, 0) => paint.tone(Tone::Bad, &format!("{path}: refused, {}", counted(errors, "error"))),
             _ => paint.tone(
                 Tone::Bad,
-                &format!("{path}: refused, {} and {}", counted(errors, "error"), counted(warnings, "warning")),
+                &format!(
+                    "{path}: refused, {} and {}",
+                    counted(errors, "error"),
+                    counted(warnings, "warning")
+                ),
             ),
         };
         text.push('\n');

@@ -72,7 +72,8 @@ impl Event {
     }
 
     fn subject(&self) -> String {
-        let parts = [self.node.clone(), self.mac.map(|mac| mac.to_string()), self.address.map(|ip| ip.to_string())];
+        let parts =
+            [self.node.clone(), self.mac.map(|mac| mac.to_string()), self.address.map(|ip| ip.to_string())];
         let parts: Vec<String> = parts.into_iter().flatten().map(|part| harmless(&part)).collect();
         if parts.is_empty() { String::new() } else { format!("{} ", parts.join(" ")).trim_end().to_owned() }
     }
@@ -94,7 +95,8 @@ impl Event {
 pub(crate) fn value_text(value: &Value) -> String {
     match value {
         Value::String(text) => {
-            let plain = !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c == '"' || c == '=');
+            let plain =
+                !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c == '"' || c == '=');
             if plain { harmless(text) } else { format!("\"{}\"", harmless(&text.replace('"', "\\\""))) }
         }
         Value::Array(_) | Value::Object(_) => harmless(&value.to_string()),

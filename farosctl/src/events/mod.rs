@@ -61,7 +61,9 @@ pub(crate) async fn run(session: &mut Session, arguments: &EventsArguments) -> R
 fn finish(session: &mut Session, silent: usize, all: usize) -> Result<Exit, Failure> {
     match silent {
         0 => Ok(Exit::Done),
-        _ if silent == all => Err(Failure::failed("no daemon answers, so there are no events; see: farosctl status")),
+        _ if silent == all => {
+            Err(Failure::failed("no daemon answers, so there are no events; see: farosctl status"))
+        }
         _ => {
             session.note("the events of daemons that do not answer are missing here");
             Ok(Exit::Degraded)
@@ -113,7 +115,10 @@ async fn selection(session: &mut Session, arguments: &EventsArguments) -> Result
             // Without dhcpd a dynamic address means only itself, which is still something.
             let leases = leases::fetch(&session.daemons).await.unwrap_or_default();
             // A name that the site file no longer has may still stand in events.
-            Some(Machine::resolve(argument, site.as_ref(), &leases).unwrap_or_else(|| Machine::named(argument)))
+            Some(
+                Machine::resolve(argument, site.as_ref(), &leases)
+                    .unwrap_or_else(|| Machine::named(argument)),
+            )
         }
     };
     Ok(Selection { since, machine, ids: arguments.event.clone() })

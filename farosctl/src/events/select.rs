@@ -27,7 +27,9 @@ impl Since {
             return Ok(Self::Time(time));
         }
         match humantime::parse_duration(text) {
-            Ok(age) => Ok(Self::Time(now.checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH).max(SystemTime::UNIX_EPOCH))),
+            Ok(age) => Ok(Self::Time(
+                now.checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH).max(SystemTime::UNIX_EPOCH),
+            )),
             Err(_) => Err(format!(
                 "--since {text:?} is neither an event's number nor a time nor an age; write 1769860800000001, \
                  2026-01-31T12:00:00Z or 10m"
@@ -90,7 +92,9 @@ mod tests {
     #[test]
     fn every_condition_must_hold() {
         let event = |id: &str, node: &str| {
-            let line = format!(r#"{{"seq":1,"time":"1970-01-01T00:16:40Z","daemon":"dhcpd","event":"{id}","node":"{node}"}}"#);
+            let line = format!(
+                r#"{{"seq":1,"time":"1970-01-01T00:16:40Z","daemon":"dhcpd","event":"{id}","node":"{node}"}}"#
+            );
             Event::parse(&line).unwrap()
         };
         let selection = Selection {
@@ -101,7 +105,8 @@ mod tests {
         assert!(selection.admits(&event("lease_granted", "cp1")));
         assert!(!selection.admits(&event("lease_granted", "cp2")));
         assert!(!selection.admits(&event("lease_renewed", "cp1")));
-        let late = Selection { since: Since::Time(SystemTime::UNIX_EPOCH + Duration::from_secs(1001)), ..selection };
+        let late =
+            Selection { since: Since::Time(SystemTime::UNIX_EPOCH + Duration::from_secs(1001)), ..selection };
         assert!(!late.admits(&event("lease_granted", "cp1")));
         assert!(late.admits(&event("events_missed", "")));
     }

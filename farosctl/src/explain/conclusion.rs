@@ -105,7 +105,11 @@ pub(crate) fn conclude(evidence: &Evidence<'_>) -> Conclusion {
     if let Some(conflict) = &trace.conflict
         && trace.step.is_none_or(|(_, at)| conflict.at >= at)
     {
-        let text = format!("it contradicts itself ({}), so it gets no installation: {}", evidence.ago(conflict.at), conflict.reason);
+        let text = format!(
+            "it contradicts itself ({}), so it gets no installation: {}",
+            evidence.ago(conflict.at),
+            conflict.reason
+        );
         return stalled("loader", text);
     }
     match evidence.step() {
@@ -116,7 +120,11 @@ pub(crate) fn conclude(evidence: &Evidence<'_>) -> Conclusion {
         Some((Step::Ignition, at)) => evidence.after_ignition(at),
         Some((Step::Installed, at)) => {
             let ago = evidence.ago(at);
-            conclusion(Health::Fine, "installed", format!("installed {ago}; its next network boot goes to the disk"))
+            conclusion(
+                Health::Fine,
+                "installed",
+                format!("installed {ago}; its next network boot goes to the disk"),
+            )
         }
         Some((Step::Disk, at)) => evidence.after_disk(at),
     }
@@ -167,7 +175,12 @@ impl Evidence<'_> {
     /// What is wrong when a daemon that the next step needs does not run.
     fn needs(&self, daemon: &str, at: &'static str, what: &str) -> Option<Conclusion> {
         self.is_down(daemon).then(|| {
-            stalled(at, format!("{what}, and {daemon} does not answer; start it with: systemctl start faros-{daemon}"))
+            stalled(
+                at,
+                format!(
+                    "{what}, and {daemon} does not answer; start it with: systemctl start faros-{daemon}"
+                ),
+            )
         })
     }
 
@@ -199,15 +212,22 @@ impl Evidence<'_> {
             return stalled("dhcp", text);
         }
         if let Some(refused) = trace.refused_address.as_ref().filter(|refused| newest(refused.at)) {
-            let text = format!("DHCP refused (NAK) what it asked for {}: {}", self.ago(refused.at), refused.reason);
+            let text =
+                format!("DHCP refused (NAK) what it asked for {}: {}", self.ago(refused.at), refused.reason);
             return stalled("dhcp", text);
         }
         if let Some(unanswered) = trace.unanswered.as_ref().filter(|unanswered| newest(unanswered.at)) {
-            let text = format!("DHCP request seen {} but not answered: {}", self.ago(unanswered.at), unanswered.reason);
+            let text = format!(
+                "DHCP request seen {} but not answered: {}",
+                self.ago(unanswered.at),
+                unanswered.reason
+            );
             return stalled("dhcp", text);
         }
         match (trace.acknowledged, trace.offered) {
-            (acknowledged, Some(offered)) if acknowledged.is_none_or(|acknowledged| acknowledged < offered) => {
+            (acknowledged, Some(offered))
+                if acknowledged.is_none_or(|acknowledged| acknowledged < offered) =>
+            {
                 self.after_offer(offered)
             }
             (Some(at), _) => self.after_dhcp(at),
@@ -235,7 +255,11 @@ impl Evidence<'_> {
 
     fn after_offer(&self, offered: SystemTime) -> Conclusion {
         if self.within(offered, REQUEST_EXPECTED) {
-            return conclusion(Health::UnderWay, "dhcp", "an address was offered; it is expected to ask for it");
+            return conclusion(
+                Health::UnderWay,
+                "dhcp",
+                "an address was offered; it is expected to ask for it",
+            );
         }
         let text = format!(
             "DHCP offered an address {} but it never took it: another DHCP server answered first, or replies do not reach it",
@@ -247,14 +271,21 @@ impl Evidence<'_> {
     fn after_dhcp(&self, at: SystemTime) -> Conclusion {
         let ago = self.ago(at);
         if self.kind.is_none() {
-            let text = format!("it got its address {ago}; it stands nowhere in the site file, so nothing is installed on it");
+            let text = format!(
+                "it got its address {ago}; it stands nowhere in the site file, so nothing is installed on it"
+            );
             return conclusion(Health::Fine, "dhcp", text);
         }
         if self.kind != Some(OwnerKind::Node) {
-            return conclusion(Health::Fine, "dhcp", format!("it got its address {ago}; nothing more is expected of it"));
+            return conclusion(
+                Health::Fine,
+                "dhcp",
+                format!("it got its address {ago}; nothing more is expected of it"),
+            );
         }
         if self.node.is_some_and(|node| node.stage == Some(Stage::Held)) {
-            let text = format!("it got its address {ago}; it is not armed, so a network boot goes to its disk");
+            let text =
+                format!("it got its address {ago}; it is not armed, so a network boot goes to its disk");
             return conclusion(Health::Fine, "dhcp", text);
         }
         for daemon in ["tftpd", "ignition-http"] {
@@ -263,7 +294,11 @@ impl Evidence<'_> {
             }
         }
         if self.within(at, LOADER_EXPECTED) {
-            return conclusion(Health::UnderWay, "dhcp", format!("DHCP answered {ago}; it is expected to fetch its loader"));
+            return conclusion(
+                Health::UnderWay,
+                "dhcp",
+                format!("DHCP answered {ago}; it is expected to fetch its loader"),
+            );
         }
         let text = format!(
             "DHCP answered {ago} but the loader was never fetched: TFTP (or HTTP, for HTTP boot) is blocked on the way, or it \
@@ -277,7 +312,9 @@ impl Evidence<'_> {
         if let Some(failed) = self.failure_since(at) {
             return self.file_failed("loader", failed);
         }
-        if let Some(conclusion) = self.needs("ignition-http", "loader", &format!("the loader was fetched {ago}")) {
+        if let Some(conclusion) =
+            self.needs("ignition-http", "loader", &format!("the loader was fetched {ago}"))
+        {
             return conclusion;
         }
         if let Some(looping) = self.trace.boot_loop.as_ref().filter(|looping| looping.at >= at) {
@@ -299,7 +336,9 @@ impl Evidence<'_> {
         }
         let reason = match self.trace.dhcp().filter(|dhcp| *dhcp >= at) {
             Some(_) => "the loader got its address but not its script: HTTP is blocked on the way",
-            None => "the loader never asked for an address: it has no driver for this card, or it was refused by Secure Boot",
+            None => {
+                "the loader never asked for an address: it has no driver for this card, or it was refused by Secure Boot"
+            }
         };
         stalled("loader", format!("loader fetched {ago}, boot script never: {reason}"))
     }
@@ -307,12 +346,17 @@ impl Evidence<'_> {
     fn after_script(&self, at: SystemTime) -> Conclusion {
         let ago = self.ago(at);
         if let Some(waits) = &self.trace.waits {
-            return stalled("script", format!("it asked for its script {ago} and was told to wait: {}", waits.reason));
+            return stalled(
+                "script",
+                format!("it asked for its script {ago} and was told to wait: {}", waits.reason),
+            );
         }
         if let Some(failed) = self.failure_since(at) {
             return self.file_failed("script", failed);
         }
-        if let Some(conclusion) = self.needs("ignition-http", "script", &format!("its boot script was served {ago}")) {
+        if let Some(conclusion) =
+            self.needs("ignition-http", "script", &format!("its boot script was served {ago}"))
+        {
             return conclusion;
         }
         if self.within(at, KERNEL_EXPECTED) {
@@ -332,7 +376,9 @@ impl Evidence<'_> {
         if let Some(failed) = self.failure_since(at) {
             return self.file_failed("kernel", failed);
         }
-        if let Some(conclusion) = self.needs("ignition-http", "kernel", &format!("the kernel was fetched {ago}")) {
+        if let Some(conclusion) =
+            self.needs("ignition-http", "kernel", &format!("the kernel was fetched {ago}"))
+        {
             return conclusion;
         }
         if self.within(at, IGNITION_EXPECTED) {
@@ -346,7 +392,10 @@ impl Evidence<'_> {
                  (see its console)"
             }
         };
-        stalled("kernel", format!("kernel fetched {ago}, Ignition never: the installer did not reach {url}, {detail}"))
+        stalled(
+            "kernel",
+            format!("kernel fetched {ago}, Ignition never: the installer did not reach {url}, {detail}"),
+        )
     }
 
     fn after_ignition(&self, at: SystemTime) -> Conclusion {
@@ -389,7 +438,11 @@ impl Evidence<'_> {
 
     fn file_failed(&self, at: &'static str, failed: &super::trace::Trouble) -> Conclusion {
         let file = failed.what.as_deref().unwrap_or("a file");
-        let text = format!("{file} could not be sent {}: {}; see: farosctl boot loaders, farosctl check", self.ago(failed.at), failed.reason);
+        let text = format!(
+            "{file} could not be sent {}: {}; see: farosctl boot loaders, farosctl check",
+            self.ago(failed.at),
+            failed.reason
+        );
         stalled(at, text)
     }
 

@@ -13,9 +13,12 @@ fn trace(lines: &[&str]) -> Trace {
             let mut words = line.splitn(3, ' ');
             let ago: u64 = words.next().unwrap().parse().unwrap();
             let id = words.next().unwrap();
-            let time = humantime::format_rfc3339_micros(SystemTime::UNIX_EPOCH + Duration::from_secs(NOW - ago));
+            let time =
+                humantime::format_rfc3339_micros(SystemTime::UNIX_EPOCH + Duration::from_secs(NOW - ago));
             let mut event = json!({ "seq": 1, "time": time.to_string(), "daemon": "d", "event": id });
-            for (key, value) in words.next().unwrap_or_default().split(';').filter_map(|pair| pair.split_once('=')) {
+            for (key, value) in
+                words.next().unwrap_or_default().split(';').filter_map(|pair| pair.split_once('='))
+            {
                 event[key] = value.into();
             }
             Event::parse(&event.to_string()).unwrap()
@@ -84,19 +87,34 @@ const INSTALL_TO_KERNEL: [&str; 6] = [
 
 #[test]
 fn a_machine_that_never_asked_is_named_by_its_macs() {
-    assert_concludes(&Case::default(), Health::Silent, "none", &["no DHCP request seen", "52:54:00:00:08:11"]);
+    assert_concludes(
+        &Case::default(),
+        Health::Silent,
+        "none",
+        &["no DHCP request seen", "52:54:00:00:08:11"],
+    );
     let armed = Case { events: &["500 node_armed"], node: Some(node("armed", 500)), ..Case::default() };
     assert_concludes(&armed, Health::Silent, "none", &["no DHCP request seen"]);
     let held = Case { node: Some(node("held", 500)), ..Case::default() };
     assert_concludes(&held, Health::Silent, "none", &["not armed"]);
     let down = Case { down: &["dhcpd"], ..Case::default() };
-    assert_concludes(&down, Health::Stalled, "none", &["dhcpd does not answer", "systemctl start faros-dhcpd"]);
+    assert_concludes(
+        &down,
+        Health::Stalled,
+        "none",
+        &["dhcpd does not answer", "systemctl start faros-dhcpd"],
+    );
 }
 
 #[test]
 fn a_request_without_an_answer_shows_the_reason() {
     let case = events(&["30 dhcp_unanswered reason=pool_exhausted;explanation=the pool has no address left"]);
-    assert_concludes(&case, Health::Stalled, "dhcp", &["30 s ago", "not answered", "the pool has no address left"]);
+    assert_concludes(
+        &case,
+        Health::Stalled,
+        "dhcp",
+        &["30 s ago", "not answered", "the pool has no address left"],
+    );
     let case = Case { kind: None, ..events(&["30 dhcp_acked"]) };
     assert_concludes(&case, Health::Fine, "dhcp", &["nowhere in the site file"]);
     // Answered since: the old trouble is over.
@@ -114,7 +132,12 @@ fn refusals_and_conflicts_are_named() {
 
 #[test]
 fn an_offer_that_nobody_took_points_at_a_second_server() {
-    assert_concludes(&events(&["120 dhcp_offered"]), Health::Stalled, "dhcp", &["never took it", "another DHCP server"]);
+    assert_concludes(
+        &events(&["120 dhcp_offered"]),
+        Health::Stalled,
+        "dhcp",
+        &["never took it", "another DHCP server"],
+    );
     assert_concludes(&events(&["2 dhcp_offered"]), Health::UnderWay, "dhcp", &["offered"]);
     let case = events(&["300 dhcp_offered", "300 dhcp_acked", "120 dhcp_offered"]);
     assert_concludes(&case, Health::Stalled, "dhcp", &["never took it"]);
@@ -123,7 +146,12 @@ fn an_offer_that_nobody_took_points_at_a_second_server() {
 #[test]
 fn a_second_server_is_named() {
     let case = events(&["30 dhcp_offered", "29 dhcp_other_server server=192.168.8.254"]);
-    assert_concludes(&case, Health::Stalled, "dhcp", &["another DHCP server (192.168.8.254)", "switch that server off"]);
+    assert_concludes(
+        &case,
+        Health::Stalled,
+        "dhcp",
+        &["another DHCP server (192.168.8.254)", "switch that server off"],
+    );
 }
 
 #[test]
@@ -142,7 +170,8 @@ fn a_script_that_says_wait_says_why() {
 
 #[test]
 fn a_refused_report_is_told() {
-    let case = events(&["90 ignition_served", "5 report_refused reason=address;detail=192.168.8.99 is not cp1's"]);
+    let case =
+        events(&["90 ignition_served", "5 report_refused reason=address;detail=192.168.8.99 is not cp1's"]);
     assert_concludes(&case, Health::Stalled, "ignition", &["report was refused", "192.168.8.99"]);
 }
 
@@ -150,7 +179,12 @@ fn a_refused_report_is_told() {
 fn an_address_without_a_loader_is_overdue_after_a_minute() {
     let offered_and_taken = ["90 dhcp_offered", "89 dhcp_acked"];
     let case = events(&offered_and_taken);
-    assert_concludes(&case, Health::Stalled, "dhcp", &["DHCP answered 1 min ago", "loader was never fetched", "TFTP"]);
+    assert_concludes(
+        &case,
+        Health::Stalled,
+        "dhcp",
+        &["DHCP answered 1 min ago", "loader was never fetched", "TFTP"],
+    );
     let case = Case { kind: Some(OwnerKind::Host), ..events(&offered_and_taken) };
     assert_concludes(&case, Health::Fine, "dhcp", &["nothing more is expected"]);
     let case = Case { down: &["tftpd"], ..events(&offered_and_taken) };
@@ -164,8 +198,17 @@ fn an_address_without_a_loader_is_overdue_after_a_minute() {
 #[test]
 fn a_loader_that_cannot_be_sent_is_named() {
     let case = events(&["30 dhcp_acked", "29 file_failed file=undionly.kpxe;reason=no such file"]);
-    assert_concludes(&case, Health::Stalled, "dhcp", &["undionly.kpxe could not be sent", "no such file", "boot loaders"]);
-    let case = events(&["30 dhcp_acked", "29 file_failed file=undionly.kpxe;reason=timeout", "20 file_sent file=undionly.kpxe"]);
+    assert_concludes(
+        &case,
+        Health::Stalled,
+        "dhcp",
+        &["undionly.kpxe could not be sent", "no such file", "boot loaders"],
+    );
+    let case = events(&[
+        "30 dhcp_acked",
+        "29 file_failed file=undionly.kpxe;reason=timeout",
+        "20 file_sent file=undionly.kpxe",
+    ]);
     assert_concludes(&case, Health::UnderWay, "loader", &["boot script"]);
 }
 
@@ -188,7 +231,8 @@ fn a_loader_that_starts_itself_over_is_a_loop() {
         "30 file_sent file=undionly.kpxe",
     ]);
     assert_concludes(&case, Health::Stalled, "loader", &["4 times", "starts itself over"]);
-    let case = events(&["30 file_sent file=undionly.kpxe", "29 boot_loop file=undionly.kpxe;reason=it returns"]);
+    let case =
+        events(&["30 file_sent file=undionly.kpxe", "29 boot_loop file=undionly.kpxe;reason=it returns"]);
     assert_concludes(&case, Health::Stalled, "loader", &["undionly.kpxe", "over and over", "it returns"]);
 }
 
@@ -213,7 +257,11 @@ fn a_kernel_without_ignition_is_the_classic() {
         &events(&borrowed),
         Health::Stalled,
         "kernel",
-        &["kernel fetched 19 min ago, Ignition never", "http://192.168.8.1:8080/ignition/cp1", "no DHCP request"],
+        &[
+            "kernel fetched 19 min ago, Ignition never",
+            "http://192.168.8.1:8080/ignition/cp1",
+            "no DHCP request",
+        ],
     );
     let mut again = borrowed.clone();
     again.push("1100 lease_renewed");
@@ -224,7 +272,12 @@ fn a_kernel_without_ignition_is_the_classic() {
 fn a_refused_ignition_says_why() {
     let mut lines = INSTALL_TO_KERNEL.to_vec();
     lines.push("100 ignition_refused reason=192.168.8.12 is not the address of cp1");
-    assert_concludes(&events(&lines), Health::Stalled, "kernel", &["refused 1 min ago", "not the address of cp1"]);
+    assert_concludes(
+        &events(&lines),
+        Health::Stalled,
+        "kernel",
+        &["refused 1 min ago", "not the address of cp1"],
+    );
     lines.push("50 ignition_served");
     assert_concludes(&events(&lines), Health::UnderWay, "ignition", &["it installs"]);
 }
@@ -241,7 +294,12 @@ fn an_installation_that_does_not_end_is_overdue() {
 
 #[test]
 fn the_end_of_the_way_is_fine() {
-    assert_concludes(&events(&["60 ignition_served", "5 node_installed"]), Health::Fine, "installed", &["5 s ago"]);
+    assert_concludes(
+        &events(&["60 ignition_served", "5 node_installed"]),
+        Health::Fine,
+        "installed",
+        &["5 s ago"],
+    );
     let case = events(&["60 node_installed", "5 node_disk action=disk", "4 lease_renewed"]);
     assert_concludes(&case, Health::Fine, "disk", &["sent to its disk 5 s ago"]);
 }

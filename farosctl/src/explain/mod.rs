@@ -61,8 +61,11 @@ pub(crate) async fn run(session: &mut Session, argument: &str) -> Result<Exit, F
     let (events, silent) = events_of(&session.daemons, &names, &machine).await;
     let daemons = question::ask(&session.daemons, &names, &machine, &events).await;
     let node = state_of(&session.daemons, &machine).await;
-    let down: Vec<String> =
-        wanted.into_iter().filter(|daemon| daemon.wanted && silent.contains(&daemon.name)).map(|d| d.name).collect();
+    let down: Vec<String> = wanted
+        .into_iter()
+        .filter(|daemon| daemon.wanted && silent.contains(&daemon.name))
+        .map(|d| d.name)
+        .collect();
     let conclusion = conclusion_of(site.as_ref(), &machine, node.as_ref(), &events, &down);
 
     let shown = events[events.len().saturating_sub(EVENTS_SHOWN)..].to_vec();
@@ -89,7 +92,8 @@ pub(crate) fn conclusion_of(
     down: &[String],
 ) -> Conclusion {
     let now = clock::wall();
-    let url = site.zip(machine.name.as_deref()).map(|(site, name)| format!("{}/ignition/{name}", site.base_url()));
+    let url =
+        site.zip(machine.name.as_deref()).map(|(site, name)| format!("{}/ignition/{name}", site.base_url()));
     let trace = Trace::of(events);
     conclude(&Evidence {
         now,
@@ -144,7 +148,11 @@ impl Human for Explanation {
             text += &format!("  {}\n", event.human(paint));
         }
         let conclusion = harmless(&self.conclusion.text);
-        text += &format!("\n{} {}\n", paint.tone(Tone::Strong, "=>"), paint.tone(self.conclusion.health.tone(), &conclusion));
+        text += &format!(
+            "\n{} {}\n",
+            paint.tone(Tone::Strong, "=>"),
+            paint.tone(self.conclusion.health.tone(), &conclusion)
+        );
         text
     }
 }

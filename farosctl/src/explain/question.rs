@@ -88,7 +88,8 @@ fn questions(names: &[String], machine: &Machine, events: &[Event]) -> Vec<Quest
             };
             questions.extend(variants.into_iter().map(|(variant, more)| Question {
                 daemon: daemon.clone(),
-                about: variant.map(str::to_owned).into_iter().chain(card.clone()).collect::<Vec<_>>().join(" "),
+                about:
+                    variant.map(str::to_owned).into_iter().chain(card.clone()).collect::<Vec<_>>().join(" "),
                 path: format!("{path}{more}"),
             }));
         }
@@ -99,10 +100,16 @@ fn questions(names: &[String], machine: &Machine, events: &[Event]) -> Vec<Quest
 fn explain_path(machine: &Machine, mac: Option<&str>) -> String {
     let address = machine.addresses.iter().find(|address| address.is_ipv4()).map(IpAddr::to_string);
     let node = machine.name.clone().filter(|_| machine.kind == Some(OwnerKind::Node));
-    let pairs =
-        [("mac", mac.map(str::to_owned)), ("address", address), ("node", node), ("uuid", machine.uuid.clone())];
-    let query: Vec<String> =
-        pairs.into_iter().filter_map(|(key, value)| Some(format!("{key}={}", query_value(&value?)))).collect();
+    let pairs = [
+        ("mac", mac.map(str::to_owned)),
+        ("address", address),
+        ("node", node),
+        ("uuid", machine.uuid.clone()),
+    ];
+    let query: Vec<String> = pairs
+        .into_iter()
+        .filter_map(|(key, value)| Some(format!("{key}={}", query_value(&value?))))
+        .collect();
     format!("/explain?{}", query.join("&"))
 }
 
@@ -119,7 +126,12 @@ pub(super) struct Answer {
 }
 
 /// Asks every daemon everything at once; equal answers of one daemon become one.
-pub(super) async fn ask(daemons: &Daemons, names: &[String], machine: &Machine, events: &[Event]) -> Vec<Answer> {
+pub(super) async fn ask(
+    daemons: &Daemons,
+    names: &[String],
+    machine: &Machine,
+    events: &[Event],
+) -> Vec<Answer> {
     let asked: Vec<_> = questions(names, machine, events)
         .into_iter()
         .map(|question| {
@@ -149,7 +161,8 @@ pub(super) async fn ask(daemons: &Daemons, names: &[String], machine: &Machine, 
 impl Answer {
     /// Daemon, then `would`, `rule`, `because`, a line each.
     pub(super) fn human(&self, paint: Paint) -> String {
-        let about = if self.about.is_empty() { String::new() } else { format!("  ({})", self.about.join(", ")) };
+        let about =
+            if self.about.is_empty() { String::new() } else { format!("  ({})", self.about.join(", ")) };
         let mut text = format!("{}{about}\n", paint.tone(Tone::Strong, &harmless(&self.daemon)));
         if let Some(error) = &self.error {
             text += &format!("  {}\n", paint.tone(Tone::Bad, &harmless(error)));
@@ -157,7 +170,11 @@ impl Answer {
         let Some(answer) = &self.answer else { return text };
         for key in ["would", "rule"] {
             if let Some(value) = answer.get(key).filter(|value| !value.is_null()) {
-                text += &format!("  {} {}\n", paint.tone(Tone::Faint, &format!("{key:<8}")), indented(&said(value)));
+                text += &format!(
+                    "  {} {}\n",
+                    paint.tone(Tone::Faint, &format!("{key:<8}")),
+                    indented(&said(value))
+                );
             }
         }
         let because = match answer.get("because") {
@@ -220,7 +237,10 @@ mod tests {
             asked(&node(), Some("http://192.168.8.1:8080/loaders/snponly.efi")),
             pairs(&[("dhcpd", "UEFI HTTP x64"), ("dhcpd", "iPXE"), ("tftpd", ""), ("ignition-http", "")])
         );
-        assert_eq!(asked(&node(), Some("http://192.168.8.1:8080/boot/ipxe?mac=x")).len(), asked(&node(), None).len());
+        assert_eq!(
+            asked(&node(), Some("http://192.168.8.1:8080/boot/ipxe?mac=x")).len(),
+            asked(&node(), None).len()
+        );
         let bmc = Machine { kind: Some(OwnerKind::Bmc), ..node() };
         assert_eq!(asked(&bmc, None).len(), 3);
     }

@@ -62,7 +62,12 @@ fn names(session: &mut Session, arguments: &[String]) -> Result<Vec<String>, Fai
     Ok(names)
 }
 
-async fn post_each(session: &mut Session, names: &[String], verb: &str, what: &'static str) -> Result<Exit, Failure> {
+async fn post_each(
+    session: &mut Session,
+    names: &[String],
+    verb: &str,
+    what: &'static str,
+) -> Result<Exit, Failure> {
     let mut nodes = Vec::new();
     for name in names {
         let path = format!("/nodes/{}/{verb}", query_value(name));

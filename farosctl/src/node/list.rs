@@ -104,9 +104,11 @@ impl Known {
         let node = self.site.node_by_name(name)?;
         let machine = Machine::resolve(name, Some(&self.site), &self.leases)
             .unwrap_or_else(|| Machine { kind: Some(OwnerKind::Node), ..Machine::named(name) });
-        let events: Vec<Event> = self.events.iter().filter(|event| machine.concerns(event)).cloned().collect();
+        let events: Vec<Event> =
+            self.events.iter().filter(|event| machine.concerns(event)).cloned().collect();
         let state = self.states.iter().find(|state| state.name == name).cloned();
-        let leases: Vec<Lease> = self.leases.iter().filter(|lease| lease.concerns(&machine)).cloned().collect();
+        let leases: Vec<Lease> =
+            self.leases.iter().filter(|lease| lease.concerns(&machine)).cloned().collect();
         let lease = leases.iter().find(|lease| lease.is_active());
         let address = lease.and_then(|lease| lease.address).or(machine.addresses.first().copied());
         let conclusion = conclusion_of(Some(&self.site), &machine, state.as_ref(), &events, &self.down);
@@ -124,7 +126,13 @@ impl Known {
                 at: event.time,
             }),
             conclusion,
-            details: Details { state, leases, profile: node.profile.clone(), disk: node.disk.clone(), events },
+            details: Details {
+                state,
+                leases,
+                profile: node.profile.clone(),
+                disk: node.disk.clone(),
+                events,
+            },
         })
     }
 
@@ -152,7 +160,8 @@ impl Human for NodeList {
         if self.nodes.is_empty() {
             return "the site file has no nodes\n".to_owned();
         }
-        let mut table = Table::new(["NODE", "ROLE", "STATE", "SINCE", "ADDRESS", "LEASE", "LAST EVENT", "HOW IT FARES"]);
+        let mut table =
+            Table::new(["NODE", "ROLE", "STATE", "SINCE", "ADDRESS", "LEASE", "LAST EVENT", "HOW IT FARES"]);
         for node in &self.nodes {
             let state = node.details.state.as_ref();
             let stage = state.and_then(|state| state.stage);
@@ -164,7 +173,11 @@ impl Human for NodeList {
                 Cell::new(Tone::Strong, &node.name),
                 node.role.name().into(),
                 stage.map_or_else(|| Cell::from("?"), |stage| Cell::new(stage.tone(), stage.name())),
-                state.and_then(|state| state.since).map(|at| time::ago(self.now, at)).unwrap_or_default().into(),
+                state
+                    .and_then(|state| state.since)
+                    .map(|at| time::ago(self.now, at))
+                    .unwrap_or_default()
+                    .into(),
                 node.address.as_deref().unwrap_or_default().into(),
                 if node.leased { Cell::new(Tone::Good, "yes") } else { Cell::new(Tone::Faint, "no") },
                 last.unwrap_or_default().into(),
@@ -179,7 +192,10 @@ pub(super) async fn show(session: &mut Session, argument: &str) -> Result<Exit, 
     let known = Known::ask(session).await?;
     let name = name_of(Some(&known.site), argument)?;
     let Some(view) = known.view(&name) else {
-        return Err(Failure::failed(format!("{} is no node of the site file; see: farosctl node list", harmless(&name))));
+        return Err(Failure::failed(format!(
+            "{} is no node of the site file; see: farosctl node list",
+            harmless(&name)
+        )));
     };
     session.show(&NodeDetails {
         profile: view.details.profile.clone(),
@@ -221,7 +237,11 @@ impl Human for NodeDetails {
             text += &format!("{}  {value}\n", paint.tone(Tone::Strong, &format!("{key:<8}")));
         }
         for lease in &self.leases {
-            text += &format!("\n{}\n{}", paint.tone(Tone::Strong, "lease"), indent(&fields(&lease.value(), paint)));
+            text += &format!(
+                "\n{}\n{}",
+                paint.tone(Tone::Strong, "lease"),
+                indent(&fields(&lease.value(), paint))
+            );
         }
         if let Some(journey) = &self.journey {
             text += &format!("\n{}\n{}", paint.tone(Tone::Strong, "boot"), indent(&fields(journey, paint)));
@@ -276,7 +296,9 @@ mod tests {
         let event = r#"{"seq":1,"time":"1970-01-01T00:59:00.000000Z","daemon":"ignition-http","event":"node_disk","node":"cp1"}"#;
         Known {
             site,
-            states: state::read_all(&json!([{ "name": "cp1", "state": "disk", "since": "1970-01-01T00:59:00Z" }])),
+            states: state::read_all(
+                &json!([{ "name": "cp1", "state": "disk", "since": "1970-01-01T00:59:00Z" }]),
+            ),
             leases: leases::read_all(&json!([
                 { "address": "192.168.8.11", "mac": "52:54:00:00:08:11", "node": "cp1", "state": "active" }
             ])),

@@ -37,7 +37,8 @@ pub(crate) fn name_of(site: Option<&Site>, argument: &str) -> Result<String, Fai
 }
 
 fn suggestion(site: &Site, argument: &str) -> String {
-    let near = |name: &&str| name.starts_with(argument) || argument.starts_with(*name) || is_one_off(name, argument);
+    let near =
+        |name: &&str| name.starts_with(argument) || argument.starts_with(*name) || is_one_off(name, argument);
     match site.nodes.iter().map(|node| node.name.as_str()).find(|name| near(name)) {
         Some(name) if !argument.is_empty() => format!(" (did you mean {name}?)"),
         _ => String::new(),

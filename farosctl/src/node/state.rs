@@ -74,7 +74,10 @@ impl NodeState {
         Self {
             name: text(&["name", "node"]).unwrap_or_default().to_owned(),
             stage: stage.and_then(Stage::parse),
-            since: value.get("since").and_then(moment).or_else(|| value.get("times")?.get(stage?).and_then(moment)),
+            since: value
+                .get("since")
+                .and_then(moment)
+                .or_else(|| value.get("times")?.get(stage?).and_then(moment)),
             whole: value.clone(),
         }
     }

@@ -44,7 +44,9 @@ impl Table {
     /// The table as text. An empty cell shows a dash; columns in which nothing stands are left out.
     pub(crate) fn render(&self, paint: Paint) -> String {
         let shown: Vec<usize> = (0..self.head.len())
-            .filter(|&column| self.rows.is_empty() || self.rows.iter().any(|row| !row[column].text.is_empty()))
+            .filter(|&column| {
+                self.rows.is_empty() || self.rows.iter().any(|row| !row[column].text.is_empty())
+            })
             .collect();
         let width = |column: usize| {
             let widest = self.rows.iter().map(|row| row[column].text.chars().count().max(1)).max();
@@ -90,6 +92,9 @@ mod tests {
         table.row([Cell::new(Tone::Bad, "xx"), "y".into()]);
         let bare = table.render(Paint::default());
         let coloured = table.render(Paint { colour: true });
-        assert_eq!(coloured.replace("\u{1b}[31m", "").replace("\u{1b}[1m", "").replace("\u{1b}[0m", ""), bare);
+        assert_eq!(
+            coloured.replace("\u{1b}[31m", "").replace("\u{1b}[1m", "").replace("\u{1b}[0m", ""),
+            bare
+        );
     }
 }

@@ -97,7 +97,9 @@ fn quoted(text: &str) -> String {
             '\n' => shown.push_str("\\n"),
             '\t' => shown.push_str("\\t"),
             '\r' => shown.push_str("\\r"),
-            c if c.is_control() || super::is_invisible(c) => shown.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c if c.is_control() || super::is_invisible(c) => {
+                shown.push_str(&format!("\\u{:04x}", u32::from(c)))
+            }
             c => shown.push(c),
         }
     }
@@ -124,7 +126,9 @@ mod tests {
 
     #[test]
     fn what_could_be_mistaken_is_quoted() {
-        for text in ["no", "NULL", "1", "-", "12:30", "52:54:00:00:08:11", "", "a: b", "#", "é", "a ", "0x1f", "~"] {
+        for text in
+            ["no", "NULL", "1", "-", "12:30", "52:54:00:00:08:11", "", "a: b", "#", "é", "a ", "0x1f", "~"]
+        {
             assert_eq!(scalar(text), format!("\"{text}\""), "{text}");
         }
         for text in ["cp1", "192 to go", "edge.example.com", "/run/faros", "least-connections"] {

@@ -28,7 +28,9 @@ fn check_ends_with_78_and_names_line_and_key() {
     let site = Site::new();
     let ran = site.run("check");
     assert_eq!(ran.exit, Exit::Done, "{ran:?}");
-    site.write("version = 1\n[cluster]\nname = \"edge\"\ndomain = \"example.com\"\n[lan]\ninterfce = \"lan0\"\n");
+    site.write(
+        "version = 1\n[cluster]\nname = \"edge\"\ndomain = \"example.com\"\n[lan]\ninterfce = \"lan0\"\n",
+    );
     let ran = site.run("check");
     assert_eq!(ran.exit, Exit::SiteRefused);
     assert!(ran.out.contains("site.toml:6:1: error: lan.interfce"), "{}", ran.out);
@@ -67,7 +69,8 @@ fn status_is_degraded_while_one_is_down() {
 fn status_is_degraded_after_a_refused_reload_or_with_a_bad_site_file() {
     let site = Site::new();
     let [dhcpd, ..] = three(&site);
-    let refused = json!({ "version": "0.1.0", "last_reload": { "state": "refused", "reason": "site.toml:3: odd" } });
+    let refused =
+        json!({ "version": "0.1.0", "last_reload": { "state": "refused", "reason": "site.toml:3: odd" } });
     dhcpd.answer("GET /status", 200, &refused.to_string());
     let ran = site.run("status");
     assert_eq!(ran.exit, Exit::Degraded);
@@ -83,8 +86,13 @@ fn events_of_all_daemons_come_in_order_of_time() {
     let site = Site::new();
     let [dhcpd, tftpd, http] = three(&site);
     dhcpd.answer("GET /events", 200, &event(10, 1, "dhcpd", "dhcp_acked", r#","node":"cp1""#));
-    tftpd.answer("GET /events", 200, &event(20, 2, "tftpd", "file_sent", r#","node":"cp1","file":"snponly.efi""#));
-    let served = event(30, 0, "ignition-http", "script_served", r#","node":"w1""#) + &event(31, 3, "ignition-http", "kernel_served", r#","node":"cp1""#);
+    tftpd.answer(
+        "GET /events",
+        200,
+        &event(20, 2, "tftpd", "file_sent", r#","node":"cp1","file":"snponly.efi""#),
+    );
+    let served = event(30, 0, "ignition-http", "script_served", r#","node":"w1""#)
+        + &event(31, 3, "ignition-http", "kernel_served", r#","node":"cp1""#);
     http.answer("GET /events", 200, &served);
 
     let ids = |line: &str| -> Vec<String> {
@@ -110,7 +118,8 @@ fn events_of_all_daemons_come_in_order_of_time() {
 fn explain_concludes_where_a_node_stalls() {
     let site = Site::new();
     let [dhcpd, tftpd, http] = three(&site);
-    for (daemon, would) in [(&dhcpd, "offer 192.168.8.21"), (&tftpd, "send snponly.efi"), (&http, "install")] {
+    for (daemon, would) in [(&dhcpd, "offer 192.168.8.21"), (&tftpd, "send snponly.efi"), (&http, "install")]
+    {
         let answer = json!({ "would": would, "rule": "reservation", "because": ["its MAC is w1's"] });
         daemon.answer("GET /explain", 200, &answer.to_string());
     }
@@ -118,11 +127,20 @@ fn explain_concludes_where_a_node_stalls() {
     http.answer("GET /events", 200, &served);
     let ran = site.run("explain w1");
     assert_eq!(ran.exit, Exit::Done, "{ran:?}");
-    for part in ["offer 192.168.8.21", "send snponly.efi", "its MAC is w1's", "kernel_served", "Ignition never", "http://192.168.8.1:8080/ignition/w1"] {
+    for part in [
+        "offer 192.168.8.21",
+        "send snponly.efi",
+        "its MAC is w1's",
+        "kernel_served",
+        "Ignition never",
+        "http://192.168.8.1:8080/ignition/w1",
+    ] {
         assert!(ran.out.contains(part), "{part}: {}", ran.out);
     }
     assert!(dhcpd.asked("GET /explain?mac=52:54:00:00:08:21&address=192.168.8.21&node=w1&arch=0"));
-    assert!(tftpd.asked("GET /explain?mac=52:54:00:00:08:21&address=192.168.8.21&node=w1&file=undionly.kpxe"));
+    assert!(
+        tftpd.asked("GET /explain?mac=52:54:00:00:08:21&address=192.168.8.21&node=w1&file=undionly.kpxe")
+    );
     for argument in ["52-54-00-00-08-21", "192.168.8.21", "w1.edge.example.com"] {
         let explained = site.run(&format!("explain {argument} -o json")).json();
         assert_eq!(explained["machine"]["name"], "w1", "{argument}");
@@ -232,9 +250,24 @@ fn every_answer_is_one_json_document() {
     }
     http.answer("POST /nodes/cp1/disarm", 200, "{}");
     for line in [
-        "check", "site show", "site names", "site schema", "status", "leases", "lease list", "lease show cp1", "explain cp1",
-        "node list", "node show cp1", "node disarm cp1", "boot loaders", "boot script cp1", "boot unknown", "reload",
-        "wait --for=up", "version",
+        "check",
+        "site show",
+        "site names",
+        "site schema",
+        "status",
+        "leases",
+        "lease list",
+        "lease show cp1",
+        "explain cp1",
+        "node list",
+        "node show cp1",
+        "node disarm cp1",
+        "boot loaders",
+        "boot script cp1",
+        "boot unknown",
+        "reload",
+        "wait --for=up",
+        "version",
     ] {
         let ran = site.run(&format!("{line} -o json"));
         assert_eq!(ran.exit, Exit::Done, "{line}: {ran:?}");
@@ -252,7 +285,8 @@ fn a_closed_pipe_ends_quietly() {
     let _daemons = three(&site);
     for line in ["status", "node list", "check", "site show", "completions bash", "--help"] {
         let err = Buffer::default();
-        let terminal = Terminal::new(Box::new(Closed), Box::new(err.clone()), Box::new(BufReader::new(io::empty())));
+        let terminal =
+            Terminal::new(Box::new(Closed), Box::new(err.clone()), Box::new(BufReader::new(io::empty())));
         assert_eq!(site.run_on(line, terminal), Exit::Done, "{line}");
         assert_eq!(err.text(), "", "{line}");
     }
@@ -275,13 +309,24 @@ fn without_any_daemon_the_reason_is_said() {
 fn a_daemon_that_speaks_nonsense_is_an_error_and_no_panic() {
     let site = Site::new();
     let [dhcpd, _, http] = three(&site);
-    for (status, body) in [(200, "not json"), (200, "7"), (200, "[[]]"), (500, ""), (200, "{\"leases\":{\"a\":[]}}")] {
+    for (status, body) in
+        [(200, "not json"), (200, "7"), (200, "[[]]"), (500, ""), (200, "{\"leases\":{\"a\":[]}}")]
+    {
         for path in ["/leases", "/status", "/events", "/explain"] {
             dhcpd.answer(&format!("GET {path}"), status, body);
         }
         http.answer("GET /nodes", status, body);
         http.answer("GET /nodes/cp1", status, body);
-        for line in ["status", "leases", "node list", "node show cp1", "explain cp1", "events", "boot unknown", "version"] {
+        for line in [
+            "status",
+            "leases",
+            "node list",
+            "node show cp1",
+            "explain cp1",
+            "events",
+            "boot unknown",
+            "version",
+        ] {
             let ran = site.run(line);
             assert!(matches!(ran.exit, Exit::Done | Exit::Failed | Exit::Degraded), "{line}: {ran:?}");
         }

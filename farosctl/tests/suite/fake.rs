@@ -68,15 +68,19 @@ impl Site {
     /// `farosctl LINE`, words separated by blanks.
     pub(crate) fn run(&self, line: &str) -> Ran {
         let (out, err) = (Buffer::default(), Buffer::default());
-        let terminal =
-            Terminal::new(Box::new(out.clone()), Box::new(err.clone()), Box::new(BufReader::new(io::empty())));
+        let terminal = Terminal::new(
+            Box::new(out.clone()),
+            Box::new(err.clone()),
+            Box::new(BufReader::new(io::empty())),
+        );
         let exit = self.run_on(line, terminal);
         Ran { exit, out: out.text(), err: err.text() }
     }
 
     /// The same with streams of the test's own.
     pub(crate) fn run_on(&self, line: &str, terminal: Terminal) -> Exit {
-        let flags = ["--site".into(), self.path("site.toml").into(), "--run-dir".into(), self.dir.path().into()];
+        let flags =
+            ["--site".into(), self.path("site.toml").into(), "--run-dir".into(), self.dir.path().into()];
         let words = line.split_whitespace().map(OsString::from);
         farosctl::run(std::iter::once("farosctl".into()).chain(flags).chain(words), terminal)
     }
@@ -168,8 +172,10 @@ impl Daemon {
             for stream in listener.incoming() {
                 let Ok(stream) = stream else { return };
                 let (answers, requests) = (Arc::clone(&answers), Arc::clone(&requests));
-                faros_common::tasks::spawn_thread("fake connection", move || serve(stream, &answers, &requests))
-                    .unwrap();
+                faros_common::tasks::spawn_thread("fake connection", move || {
+                    serve(stream, &answers, &requests)
+                })
+                .unwrap();
             }
         })
         .unwrap();
@@ -181,7 +187,11 @@ impl Daemon {
     }
 }
 
-fn serve(stream: UnixStream, answers: &Mutex<BTreeMap<String, (u16, String)>>, requests: &Mutex<Vec<String>>) {
+fn serve(
+    stream: UnixStream,
+    answers: &Mutex<BTreeMap<String, (u16, String)>>,
+    requests: &Mutex<Vec<String>>,
+) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let mut head = String::new();
     reader.read_line(&mut head).unwrap();

@@ -39,7 +39,8 @@ impl Validators {
     pub fn of(version: Version, now: SystemTime) -> Self {
         let Version { inode, length, modified_nanos, changed_nanos } = version;
         let seconds = u64::try_from(modified_nanos / 1_000_000_000).unwrap_or(0);
-        let now_nanos = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_nanos() as i128);
+        let now_nanos =
+            now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_nanos() as i128);
         let newest = modified_nanos.max(changed_nanos);
         let strong = newest + (SETTLING.as_nanos() as i128) < now_nanos;
         let weak = if strong { "" } else { "W/" };
@@ -165,7 +166,10 @@ mod tests {
             (Preconditions { if_none_match: Some(&weak), ..none }, Verdict::NotModified),
             (Preconditions { if_none_match: Some(&list), ..none }, Verdict::NotModified),
             (Preconditions { if_none_match: Some("*"), ..none }, Verdict::NotModified),
-            (Preconditions { if_none_match: Some(other), if_modified_since: Some(MODIFIED), ..none }, send(true)),
+            (
+                Preconditions { if_none_match: Some(other), if_modified_since: Some(MODIFIED), ..none },
+                send(true),
+            ),
             (Preconditions { if_modified_since: Some(MODIFIED), ..none }, Verdict::NotModified),
             (Preconditions { if_modified_since: Some(LATER), ..none }, Verdict::NotModified),
             (Preconditions { if_modified_since: Some(EARLIER), ..none }, send(true)),

@@ -221,11 +221,13 @@ impl<'a> Iterator for Lines<'a> {
 /// Whether the method is POST, and whether the version is 1.1.
 fn check_request_line(line: &[u8]) -> Result<(bool, bool), Refusal> {
     let mut parts = line.split(|byte| *byte == b' ');
-    let (Some(method), Some(target), Some(version), None) = (parts.next(), parts.next(), parts.next(), parts.next())
+    let (Some(method), Some(target), Some(version), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
     else {
         return Err(Refusal::Malformed);
     };
-    if method.is_empty() || method.len() > METHOD_BYTES_MAX || !method.iter().all(|byte| is_token_byte(*byte)) {
+    if method.is_empty() || method.len() > METHOD_BYTES_MAX || !method.iter().all(|byte| is_token_byte(*byte))
+    {
         return Err(Refusal::Malformed);
     }
     if target.len() > TARGET_BYTES_MAX {
@@ -332,7 +334,10 @@ mod tests {
             ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", LengthMissing),
             ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, identity\r\n\r\n", Framing),
             ("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", Framing),
-            ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", Framing),
+            (
+                "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n",
+                Framing,
+            ),
             ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\n", Framing),
             ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\n", Framing),
             ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0x1\r\n\r\n", Framing),

@@ -276,7 +276,9 @@ impl SeedDenied {
                 format!("the node's address is {}", expected.join(" or "))
             }
             Self::Card { found } => format!("the card {found} at this address is none of the node's"),
-            Self::Lease => "the node has no address in the site file, and this one is not leased to it".to_owned(),
+            Self::Lease => {
+                "the node has no address in the site file, and this one is not leased to it".to_owned()
+            }
             Self::Undecided => "dhcpd cannot be asked whose address this is".to_owned(),
         }
     }
@@ -359,17 +361,31 @@ mod tests {
     #[test]
     fn without_a_claim_the_address_and_then_the_card_decide() {
         assert_eq!(roster().identify(claim(11)), node(0, By::Address));
-        assert_eq!(roster().identify(Claim { neighbour: Some(mac(0x20)), ..claim(200) }), node(2, By::Neighbour));
+        assert_eq!(
+            roster().identify(Claim { neighbour: Some(mac(0x20)), ..claim(200) }),
+            node(2, By::Neighbour)
+        );
         assert_eq!(roster().identify(claim(200)), Identity::Unknown { mac: None });
     }
 
     #[test]
     fn a_uuid_is_known_in_both_byte_orders() {
         for text in [UUID, "33221100-5544-7766-8899-AABBCCDDEEFF", "00112233445566778899aabbccddeeff"] {
-            let claim = Claim { uuid: Uuid::parse(text), mac: Some(mac(0x77)), neighbour: Some(mac(0x77)), ..claim(30) };
+            let claim = Claim {
+                uuid: Uuid::parse(text),
+                mac: Some(mac(0x77)),
+                neighbour: Some(mac(0x77)),
+                ..claim(30)
+            };
             assert_eq!(roster().identify(claim), node(3, By::Uuid), "{text}");
         }
-        for text in ["", "0", "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff", "g0112233445566778899aabbccddeeff"] {
+        for text in [
+            "",
+            "0",
+            "00000000-0000-0000-0000-000000000000",
+            "ffffffff-ffff-ffff-ffff-ffffffffffff",
+            "g0112233445566778899aabbccddeeff",
+        ] {
             assert_eq!(Uuid::parse(text), None, "{text}");
         }
     }
@@ -385,11 +401,20 @@ mod tests {
         let base = claim(11);
         for (what, claim) in [
             ("uuid against mac", Claim { uuid: Uuid::parse(UUID), mac: Some(mac(0x11)), ..base }),
-            ("mac against another node's card", Claim { mac: Some(mac(0x11)), neighbour: Some(mac(0x12)), ..base }),
-            ("mac against a stranger's card", Claim { mac: Some(mac(0x11)), neighbour: Some(mac(0x99)), ..base }),
+            (
+                "mac against another node's card",
+                Claim { mac: Some(mac(0x11)), neighbour: Some(mac(0x12)), ..base },
+            ),
+            (
+                "mac against a stranger's card",
+                Claim { mac: Some(mac(0x11)), neighbour: Some(mac(0x99)), ..base },
+            ),
             ("mac against another node's address", Claim { mac: Some(mac(0x12)), ..base }),
             ("address against a stranger's card", Claim { neighbour: Some(mac(0x99)), ..base }),
-            ("uuid against another node's card", Claim { uuid: Uuid::parse(UUID), neighbour: Some(mac(0x11)), ..base }),
+            (
+                "uuid against another node's card",
+                Claim { uuid: Uuid::parse(UUID), neighbour: Some(mac(0x11)), ..base },
+            ),
         ] {
             assert!(matches!(roster().identify(claim), Identity::Conflict { .. }), "{what}");
         }

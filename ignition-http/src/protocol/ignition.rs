@@ -29,7 +29,8 @@ impl SpecVersion {
     /// Reads `3.3.0`. None: something else, also `3.4.0-experimental`, which compares with nothing.
     pub fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split('.').map(|part| {
-            let proper = !part.is_empty() && part.len() <= 9 && part.bytes().all(|byte| byte.is_ascii_digit());
+            let proper =
+                !part.is_empty() && part.len() <= 9 && part.bytes().all(|byte| byte.is_ascii_digit());
             proper.then(|| part.parse().ok()).flatten()
         });
         let version = Self { parts: [parts.next()??, parts.next()??, parts.next()??] };
@@ -46,8 +47,10 @@ impl fmt::Display for SpecVersion {
 
 /// The newest version that `Accept` names for Ignition, if it names any.
 pub fn accepted_version(accept: &str) -> Option<SpecVersion> {
-    let types = accept.split(',').map(|media_range| media_range.split(';').map(str::trim).collect::<Vec<_>>());
-    let ignition = types.filter(|parts| parts.first().is_some_and(|name| name.eq_ignore_ascii_case(MEDIA_TYPE)));
+    let types =
+        accept.split(',').map(|media_range| media_range.split(';').map(str::trim).collect::<Vec<_>>());
+    let ignition =
+        types.filter(|parts| parts.first().is_some_and(|name| name.eq_ignore_ascii_case(MEDIA_TYPE)));
     let versions = ignition.filter_map(|parts| {
         let version = parts.iter().find_map(|part| part.strip_prefix("version="))?;
         SpecVersion::parse(version.trim_matches('"'))
@@ -92,11 +95,8 @@ pub struct Prepared {
 /// The file is no configuration.
 pub fn prepare(file: &[u8], accepted: Option<SpecVersion>) -> Result<Prepared, ConfigError> {
     let mut config: Value = serde_json::from_slice(file).map_err(ConfigError::Json)?;
-    let version = config
-        .pointer("/ignition/version")
-        .and_then(Value::as_str)
-        .ok_or(ConfigError::NoVersion)?
-        .to_owned();
+    let version =
+        config.pointer("/ignition/version").and_then(Value::as_str).ok_or(ConfigError::NoVersion)?.to_owned();
     let as_it_is = |version, too_new| Prepared { rewritten: None, version, too_new };
     let (Some(in_file), Some(accepted)) = (SpecVersion::parse(&version), accepted) else {
         return Ok(as_it_is(version, false));
@@ -136,7 +136,8 @@ use Schema::{Hash, List, Mode, Object, Plain, Source, Values};
 
 const VERIFICATION: Schema = Object(&[("hash", Hash)]);
 const REFERENCE: &[(&str, Schema)] = &[("source", Source), ("verification", VERIFICATION)];
-const CONTENTS: &[(&str, Schema)] = &[("source", Source), ("compression", Plain), ("verification", VERIFICATION)];
+const CONTENTS: &[(&str, Schema)] =
+    &[("source", Source), ("compression", Plain), ("verification", VERIFICATION)];
 const OWNER: Schema = Object(&[("id", Plain), ("name", Plain)]);
 
 const ROOT: Schema = Object(&[
@@ -208,7 +209,13 @@ const ROOT: Schema = Object(&[
             ),
             (
                 "directories",
-                List(&[("path", Plain), ("overwrite", Plain), ("mode", Mode), ("user", OWNER), ("group", OWNER)]),
+                List(&[
+                    ("path", Plain),
+                    ("overwrite", Plain),
+                    ("mode", Mode),
+                    ("user", OWNER),
+                    ("group", OWNER),
+                ]),
             ),
             (
                 "links",
@@ -257,10 +264,7 @@ const ROOT: Schema = Object(&[
                     ("system", Plain),
                 ]),
             ),
-            (
-                "groups",
-                List(&[("name", Plain), ("gid", Plain), ("passwordHash", Plain), ("system", Plain)]),
-            ),
+            ("groups", List(&[("name", Plain), ("gid", Plain), ("passwordHash", Plain), ("system", Plain)])),
         ]),
     ),
 ]);
@@ -274,7 +278,9 @@ fn is_within(value: &Value, schema: &Schema) -> bool {
     };
     match (schema, value) {
         (Plain, value) => !value.is_object() && !value.is_array(),
-        (Source, Value::String(url)) => ["http://", "https://", "data:"].iter().any(|scheme| url.starts_with(scheme)),
+        (Source, Value::String(url)) => {
+            ["http://", "https://", "data:"].iter().any(|scheme| url.starts_with(scheme))
+        }
         (Hash, Value::String(hash)) => hash.starts_with("sha512-"),
         (Mode, Value::Number(mode)) => mode.as_u64().is_some_and(|mode| mode <= 0o777),
         (Values, Value::Array(values)) => values.iter().all(|value| is_within(value, &Plain)),
@@ -299,7 +305,9 @@ mod tests {
     #[test]
     fn versions_compare_as_numbers() {
         assert!(version("3.10.0") > version("3.9.0"));
-        for text in ["", "3", "3.4", "3.4.0.0", "3.4.0-experimental", "3.x.0", "3..0", "+3.4.0", "3.4.99999999999"] {
+        for text in
+            ["", "3", "3.4", "3.4.0.0", "3.4.0-experimental", "3.x.0", "3..0", "+3.4.0", "3.4.99999999999"]
+        {
             assert_eq!(SpecVersion::parse(text), None, "{text}");
         }
     }
@@ -358,12 +366,17 @@ mod tests {
             assert_eq!((prepared.rewritten, prepared.too_new), (None, true), "{rest}");
         }
         let file = br#"{"ignition":{"version":"3.4.0"}}"#;
-        assert!(prepare(file, Some(version("2.4.0"))).unwrap().too_new, "another major version is another language");
+        assert!(
+            prepare(file, Some(version("2.4.0"))).unwrap().too_new,
+            "another major version is another language"
+        );
     }
 
     #[test]
     fn what_is_no_configuration_is_refused() {
-        for file in ["", "{", "[]", "{}", r#"{"ignition":{}}"#, r#"{"ignition":{"version":3}}"#, "variant: fcos"] {
+        for file in
+            ["", "{", "[]", "{}", r#"{"ignition":{}}"#, r#"{"ignition":{"version":3}}"#, "variant: fcos"]
+        {
             assert!(prepare(file.as_bytes(), None).is_err(), "{file}");
         }
         let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));

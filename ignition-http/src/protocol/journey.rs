@@ -329,7 +329,8 @@ impl Journey {
         let before = self.fetched;
         self.fetched |= 1 << index.min(FILES_MAX - 1);
         let reached = (index == 0 && self.stage == Stage::Loader).then(|| self.reach(Stage::Kernel, now));
-        let change = if self.fetched == before && reached.is_none() { Change::None } else { Change::Eventual };
+        let change =
+            if self.fetched == before && reached.is_none() { Change::None } else { Change::Eventual };
         Step { answer: (), change, reached }
     }
 
@@ -414,7 +415,9 @@ impl Journey {
         match plan.ending() {
             Ending::Report => false,
             Ending::Ignition => self.stage == Stage::Ignition,
-            Ending::Files => self.stage >= Stage::Kernel && self.fetched & plan.all_files() == plan.all_files(),
+            Ending::Files => {
+                self.stage >= Stage::Kernel && self.fetched & plan.all_files() == plan.all_files()
+            }
         }
     }
 

@@ -19,7 +19,9 @@ fn plan(ending: Ending) -> Option<Plan> {
 fn done<T>(_: Step<T>) {}
 
 fn seed_sent(journey: &mut Journey) {
-    let Seed::Serve(arming) = journey.on_seed(4).answer else { panic!("not served at {:?}", journey.stage()) };
+    let Seed::Serve(arming) = journey.on_seed(4).answer else {
+        panic!("not served at {:?}", journey.stage())
+    };
     journey.on_seed_sent(arming);
 }
 
@@ -46,15 +48,8 @@ fn driven_to(stage: Stage) -> Journey {
     journey
 }
 
-const STAGES: [Stage; 7] = [
-    Stage::Held,
-    Stage::Armed,
-    Stage::Loader,
-    Stage::Kernel,
-    Stage::Ignition,
-    Stage::Installed,
-    Stage::Disk,
-];
+const STAGES: [Stage; 7] =
+    [Stage::Held, Stage::Armed, Stage::Loader, Stage::Kernel, Stage::Ignition, Stage::Installed, Stage::Disk];
 
 /// The stage after one input, from each stage in the order of `STAGES`.
 fn after(input: impl Fn(&mut Journey)) -> [Stage; 7] {
@@ -74,7 +69,10 @@ fn every_input_from_every_stage() {
     assert_eq!(after(|j| done(j.on_script(None, 9))), STAGES, "no profile, no change");
     assert_eq!(after(|j| done(j.on_file(0, 9))), [Held, Armed, Kernel, Kernel, Ignition, Installed, Disk]);
     assert_eq!(after(|j| done(j.on_file(1, 9))), STAGES, "a RAM disk is no stage");
-    assert_eq!(after(|j| done(j.on_seed(9))), [Held, Ignition, Ignition, Ignition, Ignition, Installed, Disk]);
+    assert_eq!(
+        after(|j| done(j.on_seed(9))),
+        [Held, Ignition, Ignition, Ignition, Ignition, Installed, Disk]
+    );
     assert_eq!(
         after(|j| done(j.on_report(9))),
         [Installed, Installed, Installed, Installed, Installed, Installed, Disk]
@@ -198,7 +196,10 @@ fn a_record_survives_serialisation() {
         let journey = driven_to(stage);
         let text = serde_json::to_string(&journey).unwrap();
         let back: Journey = serde_json::from_str(&text).unwrap();
-        assert_eq!((back.stage(), back.times(), back.fetched), (journey.stage(), journey.times(), journey.fetched));
+        assert_eq!(
+            (back.stage(), back.times(), back.fetched),
+            (journey.stage(), journey.times(), journey.fetched)
+        );
         assert!(text.len() < 1000, "{text}");
     }
 }

@@ -68,7 +68,9 @@ mod tests {
         assert_eq!(route("/loaders/snponly.efi"), Route::Loader("snponly.efi".to_owned()));
         assert_eq!(route("/ignition/cp1"), Route::Ignition("cp1".to_owned()));
         assert_eq!(route("/report/cp1"), Route::Report("cp1".to_owned()));
-        for file in ["/", "/boot", "/boot/ipxe/x", "/ignition", "/ignition/a/b", "/rhcos/kernel", "/loaders/a/b"] {
+        for file in
+            ["/", "/boot", "/boot/ipxe/x", "/ignition", "/ignition/a/b", "/rhcos/kernel", "/loaders/a/b"]
+        {
             assert_eq!(route(file), Route::File, "{file}");
         }
     }

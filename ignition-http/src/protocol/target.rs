@@ -39,7 +39,9 @@ impl Path {
             match segment.as_str() {
                 "." => {}
                 ".." => return Err(BadPath),
-                text if text.chars().any(|c| c.is_control() || matches!(c, '/' | '\\')) => return Err(BadPath),
+                text if text.chars().any(|c| c.is_control() || matches!(c, '/' | '\\')) => {
+                    return Err(BadPath);
+                }
                 _ => segments.push(segment),
             }
         }

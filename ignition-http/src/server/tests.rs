@@ -68,7 +68,10 @@ impl Lab {
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (stream, _) = listener.accept().await.unwrap();
         let (service, limits, control) = (Arc::clone(&self.service), self.limits, self.control.clone());
-        tasks::spawn("test", async move { serve(&service, stream, Self::peer(last), limits, &control).await });
+        tasks::spawn(
+            "test",
+            async move { serve(&service, stream, Self::peer(last), limits, &control).await },
+        );
         client
     }
 
@@ -79,13 +82,15 @@ impl Lab {
         let _ = client.write_all(request).await;
         let mut reply = Vec::new();
         let reading = client.read_to_end(&mut reply);
-        let _ = tokio::time::timeout(Duration::from_secs(10), reading).await.expect("the server did not close");
+        let _ =
+            tokio::time::timeout(Duration::from_secs(10), reading).await.expect("the server did not close");
         String::from_utf8_lossy(&reply).into_owned()
     }
 
     /// A request with `Connection: close`; gives status and the whole reply.
     async fn request(&self, last: u8, method: &str, target: &str, fields: &str) -> (u16, String) {
-        let request = format!("{method} {target} HTTP/1.1\r\nHost: 192.168.8.1\r\nConnection: close\r\n{fields}\r\n");
+        let request =
+            format!("{method} {target} HTTP/1.1\r\nHost: 192.168.8.1\r\nConnection: close\r\n{fields}\r\n");
         let reply = self.raw(last, request.as_bytes()).await;
         (status(&reply), reply)
     }
@@ -161,16 +166,44 @@ async fn h12_to_h17_ambiguous_bodies_are_refused_and_nothing_after_them_is_read(
     let lab = Lab::new();
     let smuggled = "GET /plain.txt HTTP/1.1\r\nHost: a\r\n\r\n";
     for (what, head, expected) in [
-        ("H12 CL and TE", "POST /report/cp1 HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
-        ("H13 two CL", "POST /report/cp1 HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nContent-Length: 3\r\n\r\n", 400),
-        ("H13 equal CL", "POST /report/cp1 HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\n", 400),
+        (
+            "H12 CL and TE",
+            "POST /report/cp1 HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n",
+            400,
+        ),
+        (
+            "H13 two CL",
+            "POST /report/cp1 HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nContent-Length: 3\r\n\r\n",
+            400,
+        ),
+        (
+            "H13 equal CL",
+            "POST /report/cp1 HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\n",
+            400,
+        ),
         ("H14 +1", "POST /report/cp1 HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\n", 400),
         ("H14 0x", "POST /report/cp1 HTTP/1.1\r\nHost: a\r\nContent-Length: 0x3\r\n\r\n", 400),
-        ("H14 19 digits", "POST /report/cp1 HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000000000000\r\n\r\n", 400),
-        ("H15 chunked, identity", "POST /report/cp1 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, identity\r\n\r\n", 400),
-        ("H16 chunked", "POST /report/cp1 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\n", 411),
+        (
+            "H14 19 digits",
+            "POST /report/cp1 HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000000000000\r\n\r\n",
+            400,
+        ),
+        (
+            "H15 chunked, identity",
+            "POST /report/cp1 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, identity\r\n\r\n",
+            400,
+        ),
+        (
+            "H16 chunked",
+            "POST /report/cp1 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\n",
+            411,
+        ),
         ("H17 GET with a body", "GET /plain.txt HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc", 400),
-        ("H17 GET with chunks", "GET /plain.txt HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+        (
+            "H17 GET with chunks",
+            "GET /plain.txt HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            400,
+        ),
         ("POST of a file", "POST /plain.txt HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", 405),
     ] {
         let reply = lab.raw(CP1, format!("{head}{smuggled}").as_bytes()).await;
@@ -202,7 +235,8 @@ async fn a_client_that_has_nothing_more_to_say_still_gets_its_answer() {
 fn impatient() -> Lab {
     let mut lab = Lab::new();
     let short = Duration::from_millis(150);
-    lab.limits.patience = Patience { request: short, idle: short * 4, rate_time: short, rate_bytes: 60 * 1024 };
+    lab.limits.patience =
+        Patience { request: short, idle: short * 4, rate_time: short, rate_bytes: 60 * 1024 };
     lab.limits.tick = Duration::from_millis(20);
     lab
 }
@@ -212,7 +246,11 @@ async fn h18_a_head_that_trickles_is_cut_off() {
     let lab = impatient();
     let mut client = lab.connect(CP1).await;
     let mut sent = 0;
-    for byte in b"GET /plain.txt HTTP/1.1\r\nHost: a\r\nX: yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy".iter().cycle().take(200) {
+    for byte in b"GET /plain.txt HTTP/1.1\r\nHost: a\r\nX: yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy"
+        .iter()
+        .cycle()
+        .take(200)
+    {
         if client.write_all(&[*byte]).await.is_err() {
             break;
         }
@@ -349,7 +387,15 @@ async fn h22_to_h29_no_path_leads_out_of_the_root() {
 async fn seeds_are_never_served_by_path() {
     let lab = Lab::new();
     std::fs::hard_link(lab.root.path().join("rhcos/master.ign"), lab.root.path().join("harmless")).unwrap();
-    for target in ["/rhcos/master.ign", "//rhcos///master.ign", "/rhcos/MASTER.IGN", "/rhcos/%6daster.ign", "/harmless", "/none.ign", "/loaders/harmless"] {
+    for target in [
+        "/rhcos/master.ign",
+        "//rhcos///master.ign",
+        "/rhcos/MASTER.IGN",
+        "/rhcos/%6daster.ign",
+        "/harmless",
+        "/none.ign",
+        "/loaders/harmless",
+    ] {
         let (status, reply) = lab.get(CP1, target).await;
         assert_eq!(status, 403, "{target}");
         assert!(!reply.contains("version"), "{target}");
@@ -360,11 +406,16 @@ async fn seeds_are_never_served_by_path() {
 #[tokio::test]
 async fn h30_nothing_that_was_sent_stands_in_a_script() {
     let lab = Lab::new();
-    for value in ["52-54-00-00-08-11%0aecho%20owned", "$%7Bnet0/mac%7D", "%7C%7C%20shell", "owned", "%00owned"] {
+    for value in
+        ["52-54-00-00-08-11%0aecho%20owned", "$%7Bnet0/mac%7D", "%7C%7C%20shell", "owned", "%00owned"]
+    {
         for key in ["mac", "uuid", "serial", "arch"] {
             let (status, reply) = lab.get(STRANGER, &format!("/boot/ipxe?{key}={value}")).await;
             assert_eq!(status, 200);
-            assert!(!reply.contains("owned") && !reply.contains("|| shell") && !reply.contains("${net0"), "{reply}");
+            assert!(
+                !reply.contains("owned") && !reply.contains("|| shell") && !reply.contains("${net0"),
+                "{reply}"
+            );
         }
     }
 }
@@ -420,7 +471,9 @@ async fn validators_spare_a_transfer() {
 async fn uefi_http_boot_gets_head_then_get() {
     let lab = Lab::new();
     for (method, content) in [("HEAD", ""), ("GET", "MZ")] {
-        let request = format!("{method} /loaders/snponly.efi HTTP/1.1\r\nHost: 192.168.8.1\r\nUser-Agent: UefiHttpBoot/1.0\r\nConnection: close\r\n\r\n");
+        let request = format!(
+            "{method} /loaders/snponly.efi HTTP/1.1\r\nHost: 192.168.8.1\r\nUser-Agent: UefiHttpBoot/1.0\r\nConnection: close\r\n\r\n"
+        );
         let reply = lab.raw(STRANGER, request.as_bytes()).await;
         assert_eq!((status(&reply), body(&reply)), (200, content));
         assert_eq!(field(&reply, "content-length"), Some("2"));
@@ -494,7 +547,10 @@ async fn a_node_walks_the_whole_way() {
     for _ in 0..2 {
         let (status, reply) = lab.request(CP1, "GET", "/ignition/cp1", accept).await;
         assert_eq!((status, body(&reply)), (200, IGN));
-        assert_eq!(field(&reply, "content-type"), Some("application/vnd.coreos.ignition+json; version=3.3.0"));
+        assert_eq!(
+            field(&reply, "content-type"),
+            Some("application/vnd.coreos.ignition+json; version=3.3.0")
+        );
         assert_eq!(field(&reply, "cache-control"), Some("no-store"));
     }
     assert_eq!(lab.stage(), Stage::Ignition);
@@ -502,16 +558,29 @@ async fn a_node_walks_the_whole_way() {
     assert!(disk.contains("sanboot") && !disk.contains("kernel"), "{disk}");
     assert_eq!(lab.stage(), Stage::Disk);
     assert_eq!(body(&lab.boot(CP1).await), body(&disk));
-    let ids: Vec<String> = lab.events().iter().map(|event| event["event"].as_str().unwrap().to_owned()).collect();
+    let ids: Vec<String> =
+        lab.events().iter().map(|event| event["event"].as_str().unwrap().to_owned()).collect();
     assert_eq!(
         ids,
         [
-            "node_armed", "script_served", "kernel_served", "file_served", "script_served", "ignition_served",
-            "ignition_served", "node_installed", "node_disk", "node_disk"
+            "node_armed",
+            "script_served",
+            "kernel_served",
+            "file_served",
+            "script_served",
+            "ignition_served",
+            "ignition_served",
+            "node_installed",
+            "node_disk",
+            "node_disk"
         ]
     );
     for event in lab.events().iter().skip(1) {
-        assert_eq!((&event["node"], &event["mac"], &event["address"]), (&"cp1".into(), &"52:54:00:00:08:11".into(), &"192.168.8.11".into()), "{event}");
+        assert_eq!(
+            (&event["node"], &event["mac"], &event["address"]),
+            (&"cp1".into(), &"52:54:00:00:08:11".into(), &"192.168.8.11".into()),
+            "{event}"
+        );
     }
 }
 
@@ -541,7 +610,11 @@ async fn what_may_still_come_is_503_and_what_never_will_404() {
 async fn an_unknown_machine_is_told_and_listed() {
     let lab = Lab::new();
     let (_, reply) = lab.get(STRANGER, "/boot/ipxe?mac=52-54-00-00-08-99").await;
-    assert!(reply.contains("52:54:00:00:08:99") && reply.contains("not in the site file") && !reply.contains("kernel"));
+    assert!(
+        reply.contains("52:54:00:00:08:99")
+            && reply.contains("not in the site file")
+            && !reply.contains("kernel")
+    );
     let status = lab.service.status();
     assert_eq!(status["unknown"][0]["mac"], "52:54:00:00:08:99");
     assert_eq!(lab.event("machine_unknown").unwrap()["address"], "192.168.8.200");
@@ -583,7 +656,12 @@ async fn a_report_needs_the_node_itself() {
     assert_eq!(lab.get(CP1, "/report/none").await.0, 404);
     assert_eq!(lab.request(CP1, "HEAD", "/report/cp1", "").await.0, 200);
     assert_eq!(lab.stage(), Stage::Loader);
-    let reply = lab.raw(CP1, b"POST /report/cp1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 4\r\n\r\nfine").await;
+    let reply = lab
+        .raw(
+            CP1,
+            b"POST /report/cp1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 4\r\n\r\nfine",
+        )
+        .await;
     assert_eq!(status(&reply), 200);
     assert_eq!(lab.event("node_installed").unwrap()["message"], "fine");
     assert_eq!(lab.get(CP1, "/report/cp1").await.0, 200, "a repeated report is no error");
@@ -607,13 +685,25 @@ async fn a_file_that_is_cut_short_ends_the_connection_early() {
 }
 
 #[tokio::test]
-async fn an_ignition_that_the_client_did_not_take_does_not_count() {
+async fn an_ignition_that_never_reached_the_node_does_not_end_the_install() {
     let lab = Lab::new();
-    let large = format!(r#"{{"ignition":{{"version":"3.3.0"}},"x":"{}"}}"#, "y".repeat(12 * 1024 * 1024));
+    let large = format!(r#"{{"ignition":{{"version":"3.3.0"}},"x":"{}"}}"#, "y".repeat(15 * 1024 * 1024));
     std::fs::write(lab.root.path().join("rhcos/master.ign"), large).unwrap();
     lab.boot(CP1).await;
-    assert_eq!(lab.get(CP1, "/ignition/cp1").await.0, 200);
+    let mut client = lab.connect(CP1).await;
+    client.write_all(b"GET /ignition/cp1 HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    client.read_exact(&mut [0; 100]).await.unwrap();
     assert_eq!(lab.stage(), Stage::Ignition);
+    drop(client);
+    let back = async {
+        while lab.stage() != Stage::Loader {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), back).await.expect("back where it was");
+    assert!(lab.boot(CP1).await.contains("kernel http://"));
+    assert_eq!(lab.get(CP1, "/ignition/cp1").await.0, 200);
+    assert!(lab.boot(CP1).await.contains("sanboot"), "now it did");
 }
 
 #[tokio::test]

@@ -10,11 +10,18 @@ use serde_json::json;
 
 use super::{Known, Peer, Service};
 use crate::protocol::identity::{Claim, Identity, Uuid};
+use crate::protocol::journey::{Ending, Plan};
 
 impl Service {
     pub(super) async fn explain(self: &Arc<Self>, request: &AdminRequest) -> AdminResponse {
         let config = self.config.load_full();
-        let mut claim = Claim { mac: None, uuid: None, peer: Ipv4Addr::UNSPECIFIED.into(), neighbour: None, local: false };
+        let mut claim = Claim {
+            mac: None,
+            uuid: None,
+            peer: Ipv4Addr::UNSPECIFIED.into(),
+            neighbour: None,
+            local: false,
+        };
         let mut because = Vec::new();
         if let Some(name) = request.query("node") {
             let Some(known) = Known::by_name(&config, name) else {
@@ -43,7 +50,9 @@ impl Service {
         let with_address = claim.peer != IpAddr::from(Ipv4Addr::UNSPECIFIED);
         if with_address {
             claim.neighbour = self.card(claim.peer).await;
-            because.extend(claim.neighbour.map(|card| format!("the kernel sees the card {card} at {}", claim.peer)));
+            because.extend(
+                claim.neighbour.map(|card| format!("the kernel sees the card {card} at {}", claim.peer)),
+            );
         }
         let identity = config.roster.identify(claim);
         let decision = self.decide(&config, &identity, claim);
@@ -60,15 +69,18 @@ impl Service {
                         Err(refused) => format!("its Ignition would be refused: {}", refused.text()),
                     });
                 }
-                if let Some(ending) = known.plan.plan().map(|plan| plan.ending()) {
+                if let Some(ending) = known.plan.plan().map(Plan::ending) {
                     let ending = match ending {
-                        crate::protocol::journey::Ending::Report => "its report",
-                        crate::protocol::journey::Ending::Ignition => "the first boot after its Ignition was fetched",
-                        crate::protocol::journey::Ending::Files => "the first boot after all its files were fetched",
+                        Ending::Report => "its report",
+                        Ending::Ignition => "the first boot after its Ignition was fetched",
+                        Ending::Files => "the first boot after all its files were fetched",
                     };
                     because.push(format!("its installation ends with {ending}"));
                 }
-                format!("stage {}", self.store.journey(&known.machine.name).map_or("none", |j| j.stage().name()))
+                format!(
+                    "stage {}",
+                    self.store.journey(&known.machine.name).map_or("none", |j| j.stage().name())
+                )
             }
             Identity::Unknown { .. } => {
                 because.push(decision.because.clone());

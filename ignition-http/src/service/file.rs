@@ -55,7 +55,12 @@ impl Service {
         self.send_file(opened, purpose, request, peer)
     }
 
-    pub(super) async fn loader(self: Arc<Self>, name: &str, request: &Request<Incoming>, peer: Peer) -> Reply {
+    pub(super) async fn loader(
+        self: Arc<Self>,
+        name: &str,
+        request: &Request<Incoming>,
+        peer: Peer,
+    ) -> Reply {
         let config = self.config.load_full();
         let node = config.roster.by_address(peer.address).map(|index| config.roster.machines[index].clone());
         let path = format!("loaders/{name}");
@@ -105,9 +110,12 @@ impl Service {
         };
         let (status, first, bytes, content_range) = match selection {
             Selection::Whole => (StatusCode::OK, 0, length, None),
-            Selection::Part { first, last } => {
-                (StatusCode::PARTIAL_CONTENT, first, last - first + 1, Some(format!("bytes {first}-{last}/{length}")))
-            }
+            Selection::Part { first, last } => (
+                StatusCode::PARTIAL_CONTENT,
+                first,
+                last - first + 1,
+                Some(format!("bytes {first}-{last}/{length}")),
+            ),
             Selection::Unsatisfiable => {
                 self.counters.refuse("range");
                 let reply = plain(StatusCode::RANGE_NOT_SATISFIABLE, "the file has no such bytes\n");
@@ -149,7 +157,11 @@ impl Service {
         Box::new(move |how| {
             let Purpose { path, node, index, notable, .. } = purpose;
             if let Err(error) = how {
-                let reason = if error.kind() == std::io::ErrorKind::ConnectionAborted { "client_gone" } else { "read" };
+                let reason = if error.kind() == std::io::ErrorKind::ConnectionAborted {
+                    "client_gone"
+                } else {
+                    "read"
+                };
                 service.counters.transfers_failed.get_or_create(&Reason { reason }).inc();
                 if reason == "read" {
                     warn!(event = "file_failed", path, %error, "a file could not be read to its end");
@@ -163,7 +175,8 @@ impl Service {
             service.counters.sent_bytes.inc_by(bytes);
             let mut id = "file_served";
             if let (Some(machine), Some(index), true, false) = (&node, index, reaches_end, peer.local) {
-                let applied = service.store.apply(machine, clock::wall(), |journey, now| journey.on_file(index, now));
+                let applied =
+                    service.store.apply(machine, clock::wall(), |journey, now| journey.on_file(index, now));
                 if index == 0 && applied.is_ok_and(|applied| applied.after.installs()) {
                     id = "kernel_served";
                 }
@@ -219,7 +232,6 @@ fn about(event: Event, node: Option<&Machine>) -> Event {
         },
     }
 }
-
 
 fn validated(reply: Reply, validators: &Validators) -> Reply {
     let reply = with_text(reply, ETAG, &validators.etag);

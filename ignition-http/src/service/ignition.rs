@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::files::{OpenError, open_seed};
 use crate::protocol::identity::{Lease, SeedDenied, may_have_seed};
 use crate::protocol::ignition::{CONFIG_BYTES_MAX, MEDIA_TYPE, Prepared, accepted_version, prepare};
-use crate::protocol::journey::Seed;
+use crate::protocol::journey::{Journey, Seed};
 
 /// Why a node does not get its Ignition.
 pub(super) enum Refused {
@@ -78,7 +78,12 @@ impl Refused {
 }
 
 impl Service {
-    pub(super) async fn ignition(self: Arc<Self>, name: &str, request: &Request<Incoming>, peer: Peer) -> Reply {
+    pub(super) async fn ignition(
+        self: Arc<Self>,
+        name: &str,
+        request: &Request<Incoming>,
+        peer: Peer,
+    ) -> Reply {
         let config = self.config.load_full();
         let card = self.card(peer.address).await;
         let Some(known) = Known::by_name(&config, name) else {
@@ -88,7 +93,8 @@ impl Service {
         if let Err(refused) = self.may_have_ignition(&config, &known, peer, card).await {
             return self.refuse_ignition(Some(&known), name, &refused, peer, card);
         }
-        let accepted = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok()).and_then(accepted_version);
+        let accepted =
+            request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok()).and_then(accepted_version);
         let (file, prepared) = match self.read_ignition(&config, &known).await.and_then(|file| {
             let prepared = prepare(&file, accepted).map_err(|error| Refused::Unready(error.to_string()))?;
             Ok((file, prepared))
@@ -99,7 +105,8 @@ impl Service {
         if prepared.too_new {
             warn!(event = "ignition_too_new", node = %known.machine.name, version = %prepared.version,
                 "the Ignition file needs a newer Ignition than the client is");
-            let event = known.event("ignition_too_new", peer, card).with("version", prepared.version.as_str());
+            let event =
+                known.event("ignition_too_new", peer, card).with("version", prepared.version.as_str());
             self.events.emit(event.with_some("accepted", accepted.map(|version| version.to_string())));
         }
         let Prepared { rewritten, version, .. } = prepared;
@@ -107,15 +114,19 @@ impl Service {
         let (sha512, length) = (sha512(&bytes), bytes.len());
         let mut body = ReplyBody::text(bytes);
         if request.method() == Method::GET {
-            let applied = self.store.apply(known.machine, clock::wall(), |journey, now| journey.on_seed(now));
+            let applied = self.store.apply(known.machine, clock::wall(), Journey::on_seed);
             let applied = match applied {
                 Ok(applied) => self.store.durable(applied.lsn).await.map(|()| applied),
                 Err(error) => Err(error),
             };
             let arming = match applied.map(|applied| applied.answer) {
                 Ok(Seed::Serve(arming)) => arming,
-                Ok(Seed::Gone) => return self.refuse_ignition(Some(&known), name, &Refused::Gone, peer, card),
-                Ok(Seed::Held) => return self.refuse_ignition(Some(&known), name, &Refused::Held, peer, card),
+                Ok(Seed::Gone) => {
+                    return self.refuse_ignition(Some(&known), name, &Refused::Gone, peer, card);
+                }
+                Ok(Seed::Held) => {
+                    return self.refuse_ignition(Some(&known), name, &Refused::Held, peer, card);
+                }
                 Err(error) => {
                     error!(event = "node_state_unwritten", node = %known.machine.name, %error,
                         "an Ignition is not served because that cannot be recorded");
@@ -124,18 +135,23 @@ impl Service {
                     return self.refuse_ignition(Some(&known), name, &refused, peer, card);
                 }
             };
-            let event = known.event("ignition_served", peer, card).with("bytes", length).with("sha512", sha512);
+            let event =
+                known.event("ignition_served", peer, card).with("bytes", length).with("sha512", sha512);
             let event = event.with("version", version.as_str());
             let (service, machine) = (Arc::clone(&self), known.machine.clone());
             let on_end: OnEnd = Box::new(move |how| match how {
                 Ok(()) => {
-                    let _ = service.store.apply(&machine, clock::wall(), |journey, _| journey.on_seed_sent(arming));
+                    let _ = service
+                        .store
+                        .apply(&machine, clock::wall(), |journey, _| journey.on_seed_sent(arming));
                     service.counters.sent_bytes.inc_by(length as u64);
                     info!(event = "ignition_served", node = %machine.name, address = %peer.address, "Ignition served");
                     service.events.emit(event);
                 }
                 Err(error) => {
-                    let _ = service.store.apply(&machine, clock::wall(), |journey, _| journey.on_seed_lost(arming));
+                    let _ = service
+                        .store
+                        .apply(&machine, clock::wall(), |journey, _| journey.on_seed_lost(arming));
                     debug!(event = "ignition_lost", node = %machine.name, %error, "an Ignition did not leave");
                 }
             });
@@ -207,7 +223,9 @@ impl Service {
 
     /// The file was not sent: the node is where it was, unless it may have got it before.
     fn undo_seed(&self, known: &Known<'_>) {
-        if let Some(Seed::Serve(arming)) = self.store.journey(&known.machine.name).map(|journey| journey.seed()) {
+        if let Some(Seed::Serve(arming)) =
+            self.store.journey(&known.machine.name).map(|journey| journey.seed())
+        {
             let _ = self.store.apply(known.machine, clock::wall(), |journey, _| journey.on_seed_lost(arming));
         }
     }
@@ -226,7 +244,9 @@ impl Service {
             Refused::Unready(_) | Refused::Unwritten(_) => {
                 warn!(event = "ignition_refused", node = name, address = %peer.address, reason, %text, "Ignition not served");
             }
-            _ => debug!(event = "ignition_refused", node = name, address = %peer.address, reason, %text, "Ignition refused"),
+            _ => {
+                debug!(event = "ignition_refused", node = name, address = %peer.address, reason, %text, "Ignition refused");
+            }
         }
         // A name that a stranger made up is no node's timeline.
         if let Some(known) = known {

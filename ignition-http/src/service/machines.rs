@@ -9,7 +9,7 @@ use faros_common::site::Mac;
 use serde_json::{Value, json};
 
 /// Most machines that are remembered; the one seen longest ago makes room.
-pub const UNKNOWN_MAX: usize = 256;
+pub(super) const UNKNOWN_MAX: usize = 256;
 
 #[derive(Clone, Debug)]
 struct Seen {

@@ -70,7 +70,8 @@ impl Peer {
     /// The peer of a connection between these two addresses.
     pub fn of(config: &Config, remote: SocketAddr, local: SocketAddr) -> Self {
         let address = remote.ip().to_canonical();
-        let own = address.is_loopback() || address == local.ip().to_canonical() || config.own.contains(&address);
+        let own =
+            address.is_loopback() || address == local.ip().to_canonical() || config.own.contains(&address);
         Self { address, local: own }
     }
 
@@ -147,7 +148,10 @@ impl Service {
         self.counters.requests.get_or_create(&Answered { route, status }).inc();
         if head_only {
             let length = reply.body().length();
-            reply.headers_mut().entry(hyper::header::CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(length));
+            reply
+                .headers_mut()
+                .entry(hyper::header::CONTENT_LENGTH)
+                .or_insert_with(|| HeaderValue::from(length));
             *reply.body_mut() = ReplyBody::empty();
         }
         reply
@@ -197,7 +201,8 @@ impl Service {
     /// The card behind an address, as far as the kernel knows it.
     async fn card(self: &Arc<Self>, address: IpAddr) -> Option<Mac> {
         let service = Arc::clone(self);
-        let lookup = tokio::task::spawn_blocking(move || service.neighbours.as_ref()?.card(address).ok().flatten());
+        let lookup =
+            tokio::task::spawn_blocking(move || service.neighbours.as_ref()?.card(address).ok().flatten());
         lookup.await.ok().flatten()
     }
 }

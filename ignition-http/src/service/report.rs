@@ -10,7 +10,7 @@ use tracing::{debug, error, info};
 
 use super::{Known, Peer, Reply, Service, plain, retry_later};
 use crate::protocol::identity::{Lease, may_have_seed};
-use crate::protocol::journey::{Reported, Stage};
+use crate::protocol::journey::{Journey, Reported, Stage};
 
 impl Service {
     pub(super) async fn report(self: Arc<Self>, name: &str, request: Request<Incoming>, peer: Peer) -> Reply {
@@ -43,7 +43,7 @@ impl Service {
         let Ok(message) = body.collect().await.map(http_body_util::Collected::to_bytes) else {
             return plain(StatusCode::BAD_REQUEST, "the report was cut short\n");
         };
-        let applied = self.store.apply(known.machine, clock::wall(), |journey, now| journey.on_report(now));
+        let applied = self.store.apply(known.machine, clock::wall(), Journey::on_report);
         let applied = match applied {
             Ok(applied) if applied.answer == Reported::Ignored => Ok(applied),
             Ok(applied) => self.store.durable(applied.lsn).await.map(|()| applied),
@@ -54,15 +54,15 @@ impl Service {
                 error!(event = "node_state_unwritten", node = %known.machine.name, %error, "a report was not recorded");
                 retry_later("the report could not be written to disk: try again\n")
             }
-            Ok(applied) if applied.answer == Reported::Ignored => plain(
-                StatusCode::OK,
-                "the node is armed and has not booted since: nothing changed\n",
-            ),
+            Ok(applied) if applied.answer == Reported::Ignored => {
+                plain(StatusCode::OK, "the node is armed and has not booted since: nothing changed\n")
+            }
             Ok(applied) => {
                 if applied.after == Stage::Installed && applied.before != Stage::Installed {
                     info!(event = "node_installed", node = %known.machine.name, "a node reports that it is installed");
                     let event = known.event("node_installed", peer, card).with("reported", true);
-                    let message = std::str::from_utf8(&message).ok().map(str::trim).filter(|text| !text.is_empty());
+                    let message =
+                        std::str::from_utf8(&message).ok().map(str::trim).filter(|text| !text.is_empty());
                     let message = message.map(|text| text.replace(char::is_control, " "));
                     self.events.emit(event.with_some("message", message));
                 }

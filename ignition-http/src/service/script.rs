@@ -95,7 +95,8 @@ impl Service {
         let known = Known::at(config, index);
         let plan = known.plan.plan();
         let name = &known.machine.name;
-        let applied = self.store.apply(known.machine, clock::wall(), |journey, now| journey.on_script(plan, now));
+        let applied =
+            self.store.apply(known.machine, clock::wall(), |journey, now| journey.on_script(plan, now));
         let journey = self.store.journey(name);
         let decision = match &applied {
             Ok(applied) => self.decision(config, &known, applied.answer, journey.as_ref()),
@@ -103,7 +104,8 @@ impl Service {
                 // The end of the installation could not be written. The disk is right all the same: the
                 // next request finds the node where it was and comes to the same end.
                 warn!(event = "node_state_unwritten", node = %name, %error, "the state of a node was not written");
-                let boot = journey.as_ref().map_or(Boot::Disk(DiskReason::NoProfile), |journey| journey.boot(plan));
+                let boot =
+                    journey.as_ref().map_or(Boot::Disk(DiskReason::NoProfile), |journey| journey.boot(plan));
                 self.decision(config, &known, boot, journey.as_ref())
             }
         };
@@ -127,7 +129,13 @@ impl Service {
         decision
     }
 
-    fn decision(&self, config: &Config, known: &Known<'_>, boot: Boot, journey: Option<&Journey>) -> Decision {
+    fn decision(
+        &self,
+        config: &Config,
+        known: &Known<'_>,
+        boot: Boot,
+        journey: Option<&Journey>,
+    ) -> Decision {
         let who = known.machine.name.clone();
         match (boot, &known.plan.profile) {
             (Boot::Install, Some(profile)) => match self.store.failure() {
@@ -187,9 +195,10 @@ fn stage(journey: Option<&Journey>) -> Stage {
 }
 
 fn install(config: &Config, known: &Known<'_>, profile: &BootPlan) -> Install {
-    let (kernel, initrds) = profile.files.split_first().map_or((String::new(), Vec::new()), |(kernel, initrds)| {
-        (kernel.clone(), initrds.to_vec())
-    });
+    let (kernel, initrds) = profile
+        .files
+        .split_first()
+        .map_or((String::new(), Vec::new()), |(kernel, initrds)| (kernel.clone(), initrds.to_vec()));
     Install {
         node: known.machine.name.clone(),
         profile: profile.profile.clone(),

@@ -14,6 +14,7 @@ pub mod active;
 pub mod intake;
 pub mod report;
 pub mod socket;
+mod spin;
 pub mod table;
 pub mod worker;
 
@@ -44,7 +45,7 @@ use table::{TRANSFERS_MAX, Table};
 use worker::{Command, Handle};
 
 /// Threads that send; more than the processors of a small machine gain nothing.
-const WORKERS_MAX: usize = 4;
+const WORKERS_MAX: usize = 8;
 /// Descriptors wanted: two for each transfer, and some.
 const DESCRIPTORS_WANTED: u64 = 2 * TRANSFERS_MAX as u64 + 512;
 /// How often the loops are looked after.
@@ -95,7 +96,7 @@ impl Service for Tftpd {
         let table = Arc::new(Table::new(counters.in_flight.clone()));
         let config = Arc::new(ArcSwap::from_pointee(config));
         let reporter = Reporter::new(counters, context.events, Arc::clone(&config));
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let processors = std::env::var("FAROS_W").ok().and_then(|w| w.parse().ok()).unwrap_or(std::thread::available_parallelism().map_or(1, usize::from));
         let (mut workers, mut threads) = (Vec::new(), Vec::new());
         for _ in 0..processors.min(WORKERS_MAX) {
             let (worker, thread) = Handle::start(reporter.clone()).map_err(system)?;

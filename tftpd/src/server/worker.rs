@@ -2,7 +2,7 @@
 //!
 //! A lock-step transfer is paced by wake-ups: the client's ACK arrives within microseconds, while waking a
 //! sleeping thread takes many. So a worker that has just sent looks again for a short while before it
-//! sleeps, as long as that pays off ([`Spin`]).
+//! sleeps, as long as that pays off (see `spin`).
 
 use std::collections::BinaryHeap;
 use std::cmp::Reverse;
@@ -18,6 +18,7 @@ use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
 
 use super::active::{Active, Broken, Ready, Scratch};
 use super::report::{Reporter, file_of};
+use super::spin::Spin;
 use crate::files::Refusal;
 use crate::protocol::packet::{self, ErrorCode, FromClient};
 use crate::protocol::transfer::{Action, Outcome};
@@ -356,56 +357,5 @@ impl Broken {
                 Refusal::new(ErrorCode::NotDefined, "unreadable", format!("cannot read the file: {error}"))
             }
         }
-    }
-}
-
-/// Whether to look again at once instead of sleeping.
-///
-/// Pays off while answers come within [`Spin::PATIENCE`]; each time none does costs credit, and without
-/// credit the worker sleeps for a while as others do.
-#[derive(Debug, Default)]
-struct Spin {
-    credit: i32,
-    until: Option<Instant>,
-    sleeps: u32,
-}
-
-impl Spin {
-    /// How long to look: somewhat more than a sleeping thread takes to wake up.
-    const PATIENCE: Duration = Duration::from_micros(60);
-    const CREDIT_MAX: i32 = 32;
-    const COST: i32 = 8;
-    /// After so many wake-ups without credit it is tried again.
-    const SLEEPS: u32 = 128;
-
-    fn looks_again(&mut self, now: Instant) -> bool {
-        match self.until {
-            Some(until) if now < until => true,
-            Some(_) => {
-                self.until = None;
-                self.credit -= Self::COST;
-                false
-            }
-            None => false,
-        }
-    }
-
-    fn looked(&mut self, found: bool, looking: bool, now: Instant) {
-        if !found {
-            if looking {
-                std::thread::yield_now();
-            }
-            return;
-        }
-        if looking {
-            self.credit = (self.credit + 1).min(Self::CREDIT_MAX);
-        } else {
-            self.sleeps += 1;
-            if self.credit <= 0 && self.sleeps >= Self::SLEEPS {
-                self.sleeps = 0;
-                self.credit = Self::COST;
-            }
-        }
-        self.until = (self.credit > 0).then(|| now + Self::PATIENCE);
     }
 }

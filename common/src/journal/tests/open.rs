@@ -392,7 +392,7 @@ fn inspection_shows_records_and_damage_and_changes_nothing() {
     let shown: Vec<_> = entries
         .iter()
         .map(|(_, entry)| {
-            entry.as_ref().map(|entry| (entry.lsn.0, &entry.record[..])).map_err(|error| error.reason())
+            entry.as_ref().map(|entry| (entry.lsn.0, &entry.record[..])).map_err(JournalError::reason)
         })
         .collect();
     assert_eq!(shown, [Ok((1, &b"alpha"[..])), Err("damaged"), Ok((3, &b"gamma"[..]))]);

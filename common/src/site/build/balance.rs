@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{entries, given};
 use crate::site::raw::{RawBackend, RawCheck, RawFrontend, RawLb};
+use crate::site::value::Bounded;
 use crate::site::{Backend, Balance, Check, CheckKind, Frontend, Lan, Lb, Plane};
 
 const DRAIN: Duration = Duration::from_secs(30);
@@ -56,8 +57,7 @@ fn frontend(raw: &RawFrontend, plane: Plane) -> Option<Frontend> {
 }
 
 fn check(raw: Option<&RawCheck>) -> Option<Check> {
-    let count =
-        |key: Option<crate::site::value::Bounded<1, 100>>, usual| key.map_or(Some(usual), |n| n.narrow());
+    let count = |key: Option<Bounded<1, 100>>, usual| key.map_or(Some(usual), Bounded::narrow);
     Some(Check {
         kind: raw.and_then(|raw| given(&raw.kind)).unwrap_or(CheckKind::Tcp),
         path: raw.and_then(|raw| given(&raw.path)).map_or_else(|| "/".to_owned(), |path| path.0),
@@ -75,7 +75,7 @@ fn backend(raw: &RawBackend) -> Option<Backend> {
     Some(Backend {
         name: given(&raw.name)?.0,
         address: given(&raw.address)?.0,
-        weight: given(&raw.weight).map_or(Some(1), |weight| weight.narrow())?,
+        weight: given(&raw.weight).map_or(Some(1), Bounded::narrow)?,
         backup: given(&raw.backup).unwrap_or(false),
     })
 }

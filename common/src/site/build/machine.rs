@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{entries, given, options};
 use crate::site::raw::{RawBmc, RawBmcDefaults, RawHost, RawInstall, RawNode, RawProfile, RawSite, RawVm};
+use crate::site::value::Bounded;
 use crate::site::{Bmc, BmcTls, Cluster, Host, Install, InstallMethod, Mac, Node, Profile, Vm};
 
 const GIB: u64 = 1 << 30;
@@ -87,7 +88,7 @@ pub(super) fn vms(raw: &RawSite, cluster: &Cluster) -> Option<Vec<Vm>> {
 fn vm(raw: &RawVm, cluster: &Cluster) -> Option<Vm> {
     let name = given(&raw.node).or_else(|| given(&raw.name))?.0;
     Some(Vm {
-        vcpus: given(&raw.vcpus).map_or(Some(VM_VCPUS), |vcpus| vcpus.narrow())?,
+        vcpus: given(&raw.vcpus).map_or(Some(VM_VCPUS), Bounded::narrow)?,
         memory: given(&raw.memory).map_or(VM_MEMORY, |memory| memory.0),
         disk: given(&raw.disk).map_or(VM_DISK, |disk| disk.0),
         autostart: given(&raw.autostart).unwrap_or(false),

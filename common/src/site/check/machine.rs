@@ -114,7 +114,9 @@ fn controller(raw: &RawSite, node: &At<RawNode>, found: &mut Findings) {
     let defaults = raw.bmc_defaults.as_ref();
     let user = bmc.user.is_some() || defaults.is_some_and(|defaults| defaults.user.is_some());
     let password = bmc.password.is_some() || defaults.is_some_and(|defaults| defaults.password.is_some());
-    if !(user && password) && !found.mentions(&bmc.spot.key) && !found.mentions("bmc-defaults") {
+    let refused = found.mentions(&bmc.spot.key) || found.mentions("bmc-defaults");
+    let complete = user && password;
+    if !refused && !complete {
         let lacking = if user { "password" } else { "user" };
         found
             .warning(&bmc.spot, format!("the BMC has no {lacking}, so it can hardly be asked"))

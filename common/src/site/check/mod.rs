@@ -7,6 +7,7 @@ mod cluster;
 mod gateway;
 mod lan;
 mod machine;
+mod pool;
 mod profile;
 mod record;
 mod service;
@@ -27,6 +28,7 @@ pub(crate) fn site(raw: &RawSite, found: &mut Findings) {
     balance::check(raw, found);
     machine::check(raw, found);
     profile::check(raw, found);
+    pool::check(raw, found);
 }
 
 /// Checks that need defaults and derived parts too.

@@ -123,9 +123,21 @@ impl Site {
         owners
     }
 
-    /// The pool without every address that belongs to somebody: what may be leased to strangers.
+    /// The pool without every address that belongs to somebody, an external server among them: what may be leased to strangers.
     pub fn leasable(&self) -> Vec<Ipv4Addr> {
-        let owned: BTreeSet<IpAddr> = self.owners().into_iter().map(|(address, _)| address).collect();
+        let owners = self.owners().into_iter().map(|(address, _)| address);
+        let externals = [
+            self.gateway.external,
+            self.dhcp.external,
+            self.dns.external,
+            self.tftp.external,
+            self.http.external,
+            self.tang.external,
+            self.ntp.external,
+            self.lb.external,
+            self.console.external,
+        ];
+        let owned: BTreeSet<IpAddr> = owners.chain(externals.into_iter().flatten()).collect();
         let pool = self.lan.pool.into_iter().flat_map(Ipv4Range::addresses);
         pool.filter(|&address| !owned.contains(&address.into())).collect()
     }

@@ -3,6 +3,8 @@
 use std::net::Ipv4Addr;
 
 use super::name::domain_flaw;
+use toml::de::DeTable;
+
 use super::{Bounded, Flaw, Text, read_text};
 use crate::site::DhcpOption;
 use crate::site::read::{Findings, Input, List, Shape, Value, table};
@@ -61,7 +63,7 @@ table! {
 impl Value for DhcpOption {
     fn read(input: Input<'_>, found: &mut Findings) -> Option<Self> {
         let spot = input.spot.clone();
-        let keys = input.value.as_table().map_or(0, |table| table.len());
+        let keys = input.value.as_table().map_or(0, DeTable::len);
         let has_code = input.value.get("code").is_some();
         let raw = RawOption::read(input, found)?;
         if has_code && keys != 2 {
@@ -160,7 +162,7 @@ impl Value for Hex {
                 .map(|c| c.to_digit(16).map(|digit| digit as u8))
                 .collect();
             match digits {
-                Some(digits) if digits.len() % 2 == 0 && !digits.is_empty() => {
+                Some(digits) if digits.len().is_multiple_of(2) && !digits.is_empty() => {
                     Ok(Self(digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect()))
                 }
                 _ => Err(Flaw::not(text, FORM)),

@@ -156,7 +156,9 @@ fn character_strings(value: &str) -> bool {
 
 fn hex(words: &[&str]) -> bool {
     let digits: usize = words.iter().map(|word| word.len()).sum();
-    digits > 0 && digits % 2 == 0 && words.iter().all(|word| word.bytes().all(|b| b.is_ascii_hexdigit()))
+    digits > 0
+        && digits.is_multiple_of(2)
+        && words.iter().all(|word| word.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
 /// The form for data of unknown types, RFC 3597 section 5: `\# LENGTH HEX`.

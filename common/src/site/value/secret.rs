@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use toml::de::DeTable;
+
 use super::{AbsolutePath, Flaw, text_value};
 use crate::site::read::{Findings, Input, Shape, Value, table};
 use crate::site::{BmcTls, SecretSource};
@@ -34,7 +36,7 @@ impl Value for SecretSource {
             return None;
         }
         let spot = input.spot.clone();
-        let given = input.value.as_table().map_or(0, |table| table.len());
+        let given = input.value.as_table().map_or(0, DeTable::len);
         let raw = RawSecret::read(input, found)?;
         if given != 1 {
             found

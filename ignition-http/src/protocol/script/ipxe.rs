@@ -44,7 +44,10 @@ pub(super) fn render(script: &Script, again: &str) -> String {
             match mac {
                 Some(mac) => {
                     say(&mut text, &format!("the machine {mac} ({address}) is not in the site file"));
-                    say(&mut text, &format!("to install it, add [[node]] with mac = \"{mac}\" and a profile"));
+                    say(
+                        &mut text,
+                        &format!("to install it, add [[node]] with mac = \"{mac}\" and a profile"),
+                    );
                 }
                 None => say(&mut text, &format!("the machine at {address} is not in the site file")),
             }

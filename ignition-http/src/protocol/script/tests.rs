@@ -89,7 +89,10 @@ fn an_unknown_machine_reads_what_to_do() {
     };
     for loader in [Loader::Ipxe, Loader::Grub] {
         let text = render(loader, &script, AGAIN);
-        assert!(text.contains("the machine 52:54:00:00:08:99 (192.168.8.130) is not in the site file"), "{text}");
+        assert!(
+            text.contains("the machine 52:54:00:00:08:99 (192.168.8.130) is not in the site file"),
+            "{text}"
+        );
         assert!(text.contains("add [[node]] with mac = \"52:54:00:00:08:99\""), "{text}");
         assert!(text.contains("exit") && !text.contains("kernel") && !text.contains("linux"), "{text}");
     }
@@ -99,7 +102,10 @@ fn an_unknown_machine_reads_what_to_do() {
 fn a_machine_that_waits_asks_again() {
     let script = Script::Wait { who: "cp1".to_owned(), why: "the disk is full".to_owned() };
     assert!(render(Loader::Ipxe, &script, AGAIN).contains(&format!("chain --replace --autofree {AGAIN}")));
-    assert!(render(Loader::Grub, &script, AGAIN_GRUB).contains("configfile '(http,192.168.8.1:8080)/boot/grub?mac="));
+    assert!(
+        render(Loader::Grub, &script, AGAIN_GRUB)
+            .contains("configfile '(http,192.168.8.1:8080)/boot/grub?mac=")
+    );
 }
 
 #[test]
@@ -123,7 +129,9 @@ fn what_a_loader_cannot_pass_is_named() {
 
 /// How iPXE reads a line: words at white space, up to a word that ends a command.
 fn ipxe_command(line: &str) -> Vec<&str> {
-    line.split_ascii_whitespace().take_while(|word| !matches!(*word, ";" | "&&" | "||") && !word.starts_with('#')).collect()
+    line.split_ascii_whitespace()
+        .take_while(|word| !matches!(*word, ";" | "&&" | "||") && !word.starts_with('#'))
+        .collect()
 }
 
 /// How GRUB reads a line of words quoted with `'` and backslashes.
