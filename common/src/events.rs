@@ -103,6 +103,8 @@ struct Shared {
 }
 
 struct Kept {
+    /// The number that this process began with; what came before it was another process's to tell.
+    first: u64,
     next: u64,
     ring: VecDeque<Recorded>,
 }
@@ -111,7 +113,7 @@ impl Events {
     /// An empty stream of `daemon`.
     pub fn new(daemon: &'static str) -> Self {
         let first = clock::wall().duration_since(UNIX_EPOCH).map_or(1, |since| since.as_micros() as u64);
-        let kept = Kept { next: first, ring: VecDeque::new() };
+        let kept = Kept { first, next: first, ring: VecDeque::new() };
         Self { shared: Arc::new(Shared { daemon, kept: Mutex::new(kept), newest: watch::Sender::new(first - 1) }) }
     }
 
@@ -139,7 +141,7 @@ impl Events {
     pub fn after(&self, since: u64, limit: usize) -> (u64, Vec<Recorded>) {
         let kept = self.lock();
         let oldest = kept.ring.front().map_or(kept.next, |event| event.seq);
-        let missed = if since == 0 { 0 } else { oldest.saturating_sub(since + 1) };
+        let missed = if since == 0 { 0 } else { oldest.saturating_sub(kept.first.max(since.saturating_add(1))) };
         let start = kept.ring.partition_point(|event| event.seq <= since);
         (missed, kept.ring.range(start..).take(limit).cloned().collect())
     }
@@ -191,6 +193,15 @@ mod tests {
         }
         let (missed, rest) = events.after(first, usize::MAX);
         assert_eq!((missed, rest.len()), (9, EVENTS_KEPT));
+    }
+
+    #[test]
+    fn numbers_of_an_earlier_process_are_not_counted_as_missed() {
+        let events = Events::new("test");
+        let first = events.emit(Event::new("one"));
+        let (missed, rest) = events.after(first - 1_000_000, 10);
+        assert_eq!((missed, rest.len()), (0, 1));
+        assert_eq!(events.after(u64::MAX, 10).0, 0);
     }
 
     #[test]

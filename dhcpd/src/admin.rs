@@ -11,6 +11,7 @@ use faros_common::site::Mac;
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 
+use crate::code;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::protocol::answer;
@@ -18,9 +19,10 @@ use crate::protocol::identity::Who;
 use crate::protocol::leases::{Client, Lease, State};
 use crate::protocol::machine::Storage;
 use crate::protocol::message::Hardware;
-use crate::protocol::options::{Options, code};
-use crate::protocol::request::{Request, Uuid};
+use crate::protocol::options::Options;
+use crate::protocol::request::Request;
 use crate::protocol::time::Time;
+use crate::uuid::Uuid;
 
 /// Our part of `GET /status`.
 pub(crate) fn status(engine: &Engine, now: Time) -> Value {
@@ -66,7 +68,8 @@ pub(crate) fn status(engine: &Engine, now: Time) -> Value {
 
 /// Our verbs; `None`: there is none of that name.
 pub(crate) fn handle(engine: &mut Engine, request: &AdminRequest, now: Time) -> Option<AdminResponse> {
-    let not_allowed = || AdminResponse::error(StatusCode::METHOD_NOT_ALLOWED, "this verb takes another method");
+    let not_allowed =
+        || AdminResponse::error(StatusCode::METHOD_NOT_ALLOWED, "this verb takes another method");
     let answer = match (request.segments().as_slice(), &request.method) {
         (["leases"], &Method::GET) => leases(engine, now),
         (["leases", address], &Method::GET) => match address.parse() {
@@ -74,7 +77,9 @@ pub(crate) fn handle(engine: &mut Engine, request: &AdminRequest, now: Time) -> 
             Err(_) => bad(&format!("{address} is not an IPv4 address")),
         },
         (["leases", address, "release"], &Method::POST) => match address.parse() {
-            Ok(address) if engine.release(address, now) => AdminResponse::json(&json!({ "released": address })),
+            Ok(address) if engine.release(address, now) => {
+                AdminResponse::json(&json!({ "released": address }))
+            }
             Ok(address) => AdminResponse::error(StatusCode::NOT_FOUND, &format!("{address} has no lease")),
             Err(_) => bad(&format!("{address} is not an IPv4 address")),
         },
@@ -180,7 +185,8 @@ fn explain(engine: &Engine, request: &AdminRequest, now: Time) -> AdminResponse 
         because.push(format!("its last message got no answer: {}", entry.reason.explanation()));
     }
     if engine.machine.storage() == Storage::Failed {
-        because.push("leases cannot be written to disk: only renewals and reservations are answered".to_owned());
+        because
+            .push("leases cannot be written to disk: only renewals and reservations are answered".to_owned());
     }
     if engine.link.is_none_or(|link| !link.up) {
         because.push(format!("the LAN interface {} is not up: nothing arrives", config.interface));
@@ -201,7 +207,8 @@ fn explain(engine: &Engine, request: &AdminRequest, now: Time) -> AdminResponse 
     match view.propose(&who, None) {
         Ok(proposal) => {
             let secs = answer::lease_secs(config, None);
-            let file = boot.file.as_deref().map_or("no boot file".to_owned(), |file| format!("boot file {file}"));
+            let file =
+                boot.file.as_deref().map_or("no boot file".to_owned(), |file| format!("boot file {file}"));
             AdminResponse::json(&json!({
                 "would": format!("be offered {} for {secs} s, with {file}", proposal.address),
                 "rule": proposal.rule,
@@ -217,7 +224,9 @@ fn explain(engine: &Engine, request: &AdminRequest, now: Time) -> AdminResponse 
         }
         Err(reason) => {
             because.push(reason.explanation().to_owned());
-            AdminResponse::json(&json!({ "would": "get no answer", "rule": reason.name(), "because": because }))
+            AdminResponse::json(
+                &json!({ "would": "get no answer", "rule": reason.name(), "because": because }),
+            )
         }
     }
 }
@@ -246,7 +255,8 @@ fn asked_client(engine: &Engine, request: &AdminRequest) -> Result<Client, Strin
         if let Some(lease) = engine.machine.leases().at(address) {
             return Ok(Client { uuid: uuid.or(lease.client.uuid), ..lease.client.clone() });
         }
-        let known = config.reserved_for(address).ok_or(format!("{address} is neither leased nor reserved"))?;
+        let known =
+            config.reserved_for(address).ok_or(format!("{address} is neither leased nor reserved"))?;
         return Ok(client(of_known(known), uuid.or(known.uuid)));
     }
     match uuid {

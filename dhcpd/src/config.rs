@@ -7,9 +7,8 @@ use std::time::Duration;
 use faros_common::site::{DhcpOption, Diagnostic, GatewayMode, Ipv4Range, Mac, OwnerKind, Severity, Site};
 use ipnet::{Ipv4Net, Ipv6Net};
 
-use crate::protocol::boot::BootServers;
-use crate::protocol::options::code;
-use crate::protocol::request::Uuid;
+use crate::code;
+use crate::uuid::Uuid;
 
 /// The shortest lease: what a client asks for below it gets this much.
 pub const LEASE_MIN: Duration = Duration::from_secs(60);
@@ -62,6 +61,15 @@ pub struct Advertisement {
     pub resolver: Option<Ipv6Addr>,
     /// The search domain to announce.
     pub search: String,
+}
+
+/// Who serves boot files, as far as anybody does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BootServers {
+    /// The TFTP server.
+    pub tftp: Option<Ipv4Addr>,
+    /// Address and port of the HTTP server.
+    pub http: Option<(Ipv4Addr, u16)>,
 }
 
 /// Everything that decides an answer.
@@ -179,8 +187,10 @@ impl Config {
     /// Replaces the configured clients.
     pub fn set_known(&mut self, known: Vec<Known>) {
         let indexed = || known.iter().enumerate();
-        self.by_mac = indexed().flat_map(|(i, client)| client.macs.iter().map(move |&mac| (mac, i))).collect();
-        self.by_address = indexed().filter_map(|(i, client)| client.address.map(|address| (address, i))).collect();
+        self.by_mac =
+            indexed().flat_map(|(i, client)| client.macs.iter().map(move |&mac| (mac, i))).collect();
+        self.by_address =
+            indexed().filter_map(|(i, client)| client.address.map(|address| (address, i))).collect();
         self.by_uuid = indexed()
             .filter_map(|(i, client)| client.uuid.map(|uuid| [(uuid, i), (uuid.swapped(), i)]))
             .flatten()
@@ -224,7 +234,10 @@ impl Config {
             listen: vec![server],
             server,
             prefix: "192.168.8.0/24".parse().unwrap(),
-            pool: Some(Ipv4Range { first: Ipv4Addr::new(192, 168, 8, 128), last: Ipv4Addr::new(192, 168, 8, 143) }),
+            pool: Some(Ipv4Range {
+                first: Ipv4Addr::new(192, 168, 8, 128),
+                last: Ipv4Addr::new(192, 168, 8, 143),
+            }),
             excluded: BTreeSet::from([server, Ipv4Addr::new(192, 168, 8, 2)]),
             lease: Duration::from_secs(3600),
             authoritative: true,

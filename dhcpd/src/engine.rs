@@ -185,8 +185,11 @@ impl Engine {
     fn commit(&mut self, lease: &Lease, promise: Promise, reply: Outgoing, now: Time) {
         let (address, client) = (lease.address, lease.client.hardware);
         let full = self.held.len() >= HELD_MAX;
-        let appended =
-            if full { Err(JournalError::Busy) } else { self.group.append(Record::Lease(lease.clone()).encode()) };
+        let appended = if full {
+            Err(JournalError::Busy)
+        } else {
+            self.group.append(Record::Lease(lease.clone()).encode())
+        };
         match appended {
             Ok(_) if promise == Promise::Standing && self.machine.storage() == Storage::Failed => {
                 self.outbox.push(reply);
@@ -236,7 +239,8 @@ impl Engine {
     }
 
     fn probe(&mut self, address: Ipv4Addr) {
-        let (Some(socket), Some(Link { index, mac: Some(mac), up: true })) = (self.wires.arp, self.link) else {
+        let (Some(socket), Some(Link { index, mac: Some(mac), up: true })) = (self.wires.arp, self.link)
+        else {
             return;
         };
         let message = arp::probe(mac, address);
@@ -260,7 +264,8 @@ impl Engine {
 
     fn judge_storage(&mut self, failed: Option<String>, now: Time) {
         let stalled = self.group.stalled().filter(|&stalled| stalled > STALL_MAX);
-        let trouble = failed.or(stalled.map(|for_how_long| format!("one write takes {for_how_long:?} already")));
+        let trouble =
+            failed.or(stalled.map(|for_how_long| format!("one write takes {for_how_long:?} already")));
         match (&trouble, self.machine.storage()) {
             (Some(why), Storage::Healthy) => {
                 error!(event = "lease_storage_failed", %why, "leases cannot be written: no new ones are given");
@@ -330,13 +335,19 @@ impl Engine {
             match reply.to {
                 Destination::Relay(to) => datagrams.push(Datagram { to, bytes: &reply.bytes }),
                 Destination::Client(address) => {
-                    datagrams.push(Datagram { to: SocketAddrV4::new(address, client_port), bytes: &reply.bytes });
+                    datagrams
+                        .push(Datagram { to: SocketAddrV4::new(address, client_port), bytes: &reply.bytes });
                 }
                 Destination::Card(card, address) if card.address().len() <= CARD_BYTES_MAX => {
                     self.send_frame(&config, card.address(), (address, client_port), &reply.bytes);
                 }
                 Destination::Card(..) | Destination::Broadcast => {
-                    self.send_frame(&config, &BROADCAST_CARD, (Ipv4Addr::BROADCAST, client_port), &reply.bytes);
+                    self.send_frame(
+                        &config,
+                        &BROADCAST_CARD,
+                        (Ipv4Addr::BROADCAST, client_port),
+                        &reply.bytes,
+                    );
                 }
             }
         }
@@ -369,9 +380,13 @@ impl Engine {
     fn send_frame(&self, config: &Config, card: &[u8], to: (Ipv4Addr, u16), payload: &[u8]) {
         let packet = frame::udp_packet((config.server, config.port), to, payload);
         let sent = match self.link {
-            Some(link) => {
-                platform::send_frame(self.wires.frames.as_raw_fd(), link.index, libc::ETH_P_IP as u16, card, &packet)
-            }
+            Some(link) => platform::send_frame(
+                self.wires.frames.as_raw_fd(),
+                link.index,
+                libc::ETH_P_IP as u16,
+                card,
+                &packet,
+            ),
             None => Err(std::io::ErrorKind::NotConnected.into()),
         };
         if let Err(error) = sent {
@@ -384,7 +399,8 @@ impl Engine {
     pub(crate) fn look_at_link(&mut self, now: Time) {
         let name = self.machine.config().interface.clone();
         let found = platform::link(self.wires.udp, &name).ok();
-        if found == self.link && !(found.is_none() && !self.link_missing_told) {
+        let news = found != self.link || (found.is_none() && !self.link_missing_told);
+        if !news {
             return;
         }
         let was_up = self.link.is_some_and(|link| link.up);
@@ -400,6 +416,11 @@ impl Engine {
             self.events.emit(link_event("interface_down", &name).with("state", state));
         }
         self.link_missing_told = true;
+        if let (Some(link), Some(socket)) = (found, self.wires.arp)
+            && let Err(error) = platform::bind_arp(socket, link.index)
+        {
+            debug!(event = "arp_not_bound", %error, "ARP of other interfaces is heard too");
+        }
         self.machine.on_link(up && self.wires.arp.is_some());
         match (found, self.wires.icmp6, self.machine.config().advertisement.is_some()) {
             (Some(link), Some(socket), true) if up => {

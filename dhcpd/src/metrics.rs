@@ -49,12 +49,24 @@ impl DhcpMetrics {
         metrics.register("received", "DHCP packets received", own.received.clone());
         metrics.register("replies", "DHCP replies sent, by kind", own.replies.clone());
         metrics.register("dropped", "DHCP packets that got no answer, by reason", own.dropped.clone());
-        metrics.register("send_failed", "Replies that the system did not take, by way", own.send_failed.clone());
+        metrics.register(
+            "send_failed",
+            "Replies that the system did not take, by way",
+            own.send_failed.clone(),
+        );
         metrics.register("pool_addresses", "Addresses of the pool, by state", own.pool.clone());
         metrics.register("leases", "Leases in memory, ended ones included", own.leases.clone());
         metrics.register("replies_held", "Replies that wait for the disk", own.held.clone());
-        metrics.register("storage_failed", "1 while leases cannot be written down", own.storage_failed.clone());
-        metrics.register("router_advertisements", "IPv6 router advertisements sent", own.advertisements.clone());
+        metrics.register(
+            "storage_failed",
+            "1 while leases cannot be written down",
+            own.storage_failed.clone(),
+        );
+        metrics.register(
+            "router_advertisements",
+            "IPv6 router advertisements sent",
+            own.advertisements.clone(),
+        );
         metrics.register("probes", "Pool addresses asked for by ARP", own.probes.clone());
         own
     }

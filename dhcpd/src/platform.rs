@@ -80,7 +80,13 @@ impl Inbox {
         // SAFETY: every pointer in `headers` leads to an array above or to `self.buffers`, all of which outlive
         // the call and are as long as their lengths say.
         let count = unsafe {
-            libc::recvmmsg(socket, headers.as_mut_ptr(), BATCH as u32, libc::MSG_DONTWAIT as _, std::ptr::null_mut())
+            libc::recvmmsg(
+                socket,
+                headers.as_mut_ptr(),
+                BATCH as u32,
+                libc::MSG_DONTWAIT as _,
+                std::ptr::null_mut(),
+            )
         };
         if count < 0 {
             return Err(io::Error::last_os_error());
@@ -160,8 +166,10 @@ pub fn send_batch(socket: RawFd, source: Ipv4Addr, datagrams: &[Datagram<'_>]) -
     let mut controls = [Control([0; CONTROL_BYTES]); BATCH];
     for (index, datagram) in datagrams.iter().take(count).enumerate() {
         names[index] = socket_address(datagram.to);
-        vectors[index] =
-            libc::iovec { iov_base: datagram.bytes.as_ptr().cast_mut().cast(), iov_len: datagram.bytes.len() };
+        vectors[index] = libc::iovec {
+            iov_base: datagram.bytes.as_ptr().cast_mut().cast(),
+            iov_len: datagram.bytes.len(),
+        };
         let header = &mut headers[index].msg_hdr;
         header.msg_name = (&raw mut names[index]).cast();
         header.msg_namelen = size_of::<libc::sockaddr_in>() as u32;
@@ -215,6 +223,20 @@ pub fn open_arp() -> io::Result<OwnedFd> {
     open(libc::AF_PACKET, libc::SOCK_DGRAM, c_int::from((libc::ETH_P_ARP as u16).to_be()))
 }
 
+/// Narrows a socket of [`open_arp`] to one interface.
+///
+/// # Errors
+/// What the system says; the socket then hears what it heard before.
+pub fn bind_arp(socket: RawFd, interface: u32) -> io::Result<()> {
+    // SAFETY: a plain C structure for which all-zero bytes are a valid value.
+    let mut address: libc::sockaddr_ll = unsafe { zeroed() };
+    address.sll_family = libc::AF_PACKET as _;
+    address.sll_protocol = (libc::ETH_P_ARP as u16).to_be();
+    address.sll_ifindex = interface as c_int;
+    // SAFETY: the pointer leads to a live value of the length given; the kernel only reads it.
+    check(unsafe { libc::bind(socket, (&raw const address).cast(), size_of::<libc::sockaddr_ll>() as u32) })
+}
+
 /// A raw socket for router solicitations and advertisements.
 ///
 /// # Errors
@@ -250,7 +272,13 @@ fn open(family: c_int, kind: c_int, protocol: c_int) -> io::Result<OwnedFd> {
 ///
 /// # Errors
 /// What the system says: `ENXIO` or `ENODEV` where the interface is gone, `ENETDOWN` where it is down.
-pub fn send_frame(socket: RawFd, interface: u32, protocol: u16, hardware: &[u8], packet: &[u8]) -> io::Result<()> {
+pub fn send_frame(
+    socket: RawFd,
+    interface: u32,
+    protocol: u16,
+    hardware: &[u8],
+    packet: &[u8],
+) -> io::Result<()> {
     // SAFETY: a plain C structure for which all-zero bytes are a valid value.
     let mut address: libc::sockaddr_ll = unsafe { zeroed() };
     address.sll_family = libc::AF_PACKET as _;
@@ -474,7 +502,9 @@ pub fn uptime_ms() -> u64 {
 
 fn set_option(socket: RawFd, level: c_int, name: c_int, value: c_int) -> io::Result<()> {
     // SAFETY: the pointer leads to a live int, and all options set here take an int.
-    check(unsafe { libc::setsockopt(socket, level, name, (&raw const value).cast(), size_of::<c_int>() as u32) })
+    check(unsafe {
+        libc::setsockopt(socket, level, name, (&raw const value).cast(), size_of::<c_int>() as u32)
+    })
 }
 
 fn check(result: c_int) -> io::Result<()> {

@@ -90,11 +90,8 @@ impl Service for Dhcpd {
             }
         })?;
         let arp = optional(platform::open_arp(), "addresses are not probed before they are offered");
-        let icmp6 = config
-            .advertisement
-            .is_some()
-            .then(|| optional(platform::open_icmp6(), "no router advertisements: iPXE will wait for one"))
-            .flatten();
+        // Opened even where advertisements are switched off, so that a reload can switch them on.
+        let icmp6 = optional(platform::open_icmp6(), "no router advertisements: iPXE will wait for one");
         Ok(Bound { udp, frames, arp, icmp6 })
     }
 
@@ -107,12 +104,14 @@ impl Service for Dhcpd {
             libc::SYS_recvfrom,
             libc::SYS_setsockopt,
             libc::SYS_ioctl,
+            libc::SYS_bind,
         ])
     }
 
     fn assemble(config: Config, bound: Bound, context: Context) -> Result<Self, StartError> {
-        let (journal, recovered) = Journal::open(&context.state_dir, JournalOptions::new("leases", RECORDS_VERSION))
-            .map_err(|error| StartError::System(error.to_string()))?;
+        let (journal, recovered) =
+            Journal::open(&context.state_dir, JournalOptions::new("leases", RECORDS_VERSION))
+                .map_err(|error| StartError::System(error.to_string()))?;
         let replayed = Replayed::of(&recovered.records);
         let reading = read_clocks();
         let newest = replayed.leases.iter().map(|lease| lease.heard).max();
@@ -125,10 +124,17 @@ impl Service for Dhcpd {
             "leases loaded"
         );
         if replayed.unreadable > 0 {
-            error!(event = "leases_unreadable", count = replayed.unreadable, "records of leases could not be read");
+            error!(
+                event = "leases_unreadable",
+                count = replayed.unreadable,
+                "records of leases could not be read"
+            );
         }
         if bridge == Bridge::Stopped {
-            warn!(event = "clock_not_believed", "the clock is not believable: no lease has aged since the last stop");
+            warn!(
+                event = "clock_not_believed",
+                "the clock is not believable: no lease has aged since the last stop"
+            );
         }
         if recovered.report.tmpfs {
             warn!(event = "state_on_tmpfs", "leases are kept in memory only: a power cut loses them");
@@ -201,10 +207,10 @@ impl Service for Dhcpd {
         let mut engine = self.lock();
         let old = engine.machine.config();
         if config.port != old.port {
-            return Err(format!("dhcp.listen: the port changes from {} to {}: restart", old.port, config.port));
-        }
-        if config.advertisement.is_some() && self.icmp6.is_none() && old.advertisement.is_none() {
-            return Err("dhcp.router_advertisements is switched on: its socket needs privilege, restart".to_owned());
+            return Err(format!(
+                "dhcp.listen: the port changes from {} to {}: restart",
+                old.port, config.port
+            ));
         }
         engine.on_config(Arc::new(config), self.now());
         drop(engine);
@@ -293,7 +299,8 @@ impl Dhcpd {
                 Ok(message) => message,
                 Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
             };
-            let sound = advertise::is_solicitation(&buffer[..message.length], message.hop_limit, message.source);
+            let sound =
+                advertise::is_solicitation(&buffer[..message.length], message.hop_limit, message.source);
             let mut engine = self.lock();
             if sound && engine.link.is_some_and(|link| link.index == message.interface) {
                 let now = self.now();

@@ -16,8 +16,8 @@ use std::net::Ipv4Addr;
 use crate::protocol::clock::{Reading, Stamp};
 use crate::protocol::leases::{Client, Lease, State};
 use crate::protocol::message::Hardware;
-use crate::protocol::request::Uuid;
 use crate::protocol::time::Time;
+use crate::uuid::Uuid;
 
 /// The version of these records.
 pub const RECORDS_VERSION: u16 = 1;
@@ -239,9 +239,11 @@ mod tests {
     #[test]
     fn every_record_reads_back() {
         for state in [State::Offered, State::Active, State::Ended, State::Quarantined] {
-            for (uuid, id, name) in
-                [(false, None, None), (true, Some(vec![1; 255]), Some("node")), (true, Some(Vec::new()), None)]
-            {
+            for (uuid, id, name) in [
+                (false, None, None),
+                (true, Some(vec![1; 255]), Some("node")),
+                (true, Some(Vec::new()), None),
+            ] {
                 let record = Record::Lease(lease(uuid, id, name, state));
                 assert_eq!(Record::decode(&record.encode()), Some(record));
             }

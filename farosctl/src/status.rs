@@ -75,7 +75,26 @@ impl DaemonStatus {
 
     /// One that is not wanted may be down, and a stale socket does no harm.
     fn is_well(&self) -> bool {
-        (self.up || !self.wanted) && self.refused_reload().is_none()
+        (self.up || !self.wanted) && self.refused_reload().is_none() && self.handicaps().is_empty()
+    }
+
+    /// Why it serves less than it should, by its own account.
+    fn handicaps(&self) -> Vec<String> {
+        let Some(service) = self.field("service") else { return Vec::new() };
+        let said = |key: &str| service.get(key).and_then(Value::as_str);
+        let mut handicaps = Vec::new();
+        if said("storage").is_some_and(|storage| storage != "healthy") {
+            handicaps.push("leases cannot be written, so no new ones are given; see to the disk".to_owned());
+        }
+        if let Some(link) = said("link").filter(|link| *link != "up") {
+            let interface = said("interface").unwrap_or("its interface");
+            handicaps
+                .push(format!("{interface} is {link}, so nothing arrives; see to the cable or the bridge"));
+        }
+        if let Some(failure) = said("journal_failure") {
+            handicaps.push(format!("its state cannot be written: {failure}"));
+        }
+        handicaps
     }
 
     fn field(&self, name: &str) -> Option<&Value> {
@@ -150,28 +169,41 @@ impl SiteStatus {
                     daemon.daemon, daemon.daemon
                 ));
             }
-            for degraded in ["degraded", "trouble", "failed"] {
-                if let Some(reason) = daemon.field("service").and_then(|own| own.get(degraded)?.as_str()) {
-                    troubles.push(format!("{}: {reason}", daemon.daemon));
-                }
-            }
+            let handicaps = daemon.handicaps();
+            troubles.extend(handicaps.into_iter().map(|handicap| format!("{}: {handicap}", daemon.daemon)));
         }
         troubles
     }
 }
 
-/// The first few numbers of a daemon's own status, one level deep: `leases.active=3`.
+/// What operators look for first; a list counts by its length.
+const FIGURES: [&str; 10] = [
+    "leases",
+    "pool.active",
+    "pool.free",
+    "unanswered",
+    "transfers",
+    "requests",
+    "sent_files",
+    "nodes",
+    "unknown",
+    "connections",
+];
+
+/// The usual figures of a daemon's own status: `leases=3`; of a daemon without them its first few numbers.
 fn figures(service: &Value) -> String {
-    let mut figures = Vec::new();
-    for (key, value) in service.as_object().into_iter().flatten() {
+    let usual = FIGURES.iter().filter_map(|name| {
+        let value = name.split('.').try_fold(service, |value, key| value.get(key))?;
         match value {
-            Value::Number(number) => figures.push(format!("{key}={number}")),
-            Value::Object(inner) => {
-                let numbers = inner.iter().filter(|(_, value)| value.is_number());
-                figures.extend(numbers.map(|(name, number)| format!("{key}.{name}={number}")));
-            }
-            _ => {}
+            Value::Number(number) => Some(format!("{name}={number}")),
+            Value::Array(list) => Some(format!("{name}={}", list.len())),
+            _ => None,
         }
+    });
+    let mut figures: Vec<String> = usual.collect();
+    if figures.is_empty() {
+        let all = service.as_object().into_iter().flatten().filter(|(_, value)| value.is_number());
+        figures.extend(all.map(|(key, number)| format!("{key}={number}")));
     }
     figures.truncate(FIGURES_MAX);
     figures.join(" ")
@@ -227,7 +259,7 @@ mod tests {
     fn up(daemon: &str, last_reload: &Value) -> DaemonStatus {
         let status = json!({
             "daemon": daemon, "version": "0.1.0", "uptime_secs": 3700, "last_reload": last_reload, "panics": 0,
-            "service": { "leases": { "active": 3, "free": 120, "state": "ok" }, "root": "/x" },
+            "service": { "pool": { "active": 3, "free": 120, "size": 123 }, "unanswered": [1], "link": "up" },
         });
         DaemonStatus::of(daemon, true, Ok(status))
     }
@@ -251,7 +283,7 @@ mod tests {
         assert_eq!(
             status.human(Paint::default()),
             "DAEMON  STATE             VERSION  UP        FIGURES\n\
-             dhcpd   up                0.1.0    1 h 1 min  leases.active=3 leases.free=120\n\
+             dhcpd   up                0.1.0    1 h 1 min  pool.active=3 pool.free=120 unanswered=1\n\
              tftpd   down              -        -         -\n\
              stale   down, not wanted  -        -         -\n\
              \n\
@@ -266,6 +298,14 @@ mod tests {
         let refused = up("dhcpd", &json!({ "state": "refused", "reason": "site.toml:3:1: error: lan: odd" }));
         assert!(!refused.is_well());
         assert!(up("dhcpd", &json!({ "state": "taken" })).is_well());
+        for handicap in [
+            json!({ "link": "missing" }),
+            json!({ "storage": "failed" }),
+            json!({ "journal_failure": "EIO" }),
+        ] {
+            let status = DaemonStatus::of("dhcpd", true, Ok(json!({ "service": handicap })));
+            assert!(!status.is_well() && status.handicaps().len() == 1, "{status:?}");
+        }
         assert!(!down("dhcpd", true).is_well());
         assert!(down("dhcpd", false).is_well());
         let status = SiteStatus { healthy: false, site_file: SiteFile::Good, daemons: vec![refused] };

@@ -9,6 +9,7 @@ use faros_common::site::{Diagnostic, Node, Piece, Place, Profile, Published, Sev
 use ipnet::IpNet;
 
 use crate::protocol::identity::{Machine, Roster, Uuid};
+use crate::protocol::ignition::{CONFIG_BYTES_MAX, prepare};
 use crate::protocol::journey::Plan;
 use crate::protocol::script::{self, Loader};
 use crate::protocol::target::Path;
@@ -148,10 +149,7 @@ impl Config {
         for (path, profiles) in &self.seeds {
             let key = format!("profile.{}.ignition", profiles.join(","));
             let file = self.root.join(path);
-            let judged = std::fs::read(&file).map_err(|error| error.to_string()).and_then(|bytes| {
-                crate::protocol::ignition::prepare(&bytes, None).map_err(|error| error.to_string())
-            });
-            if let Err(error) = judged {
+            if let Err(error) = judge_seed(&file) {
                 warn(key, format!("{}: {error}", file.display()), format!("until it is right {RETRIES}"));
             }
         }
@@ -174,6 +172,16 @@ impl Config {
         warnings.dedup();
         warnings
     }
+}
+
+/// Whether an Ignition file can be served as it stands.
+fn judge_seed(path: &std::path::Path) -> Result<(), String> {
+    let length = std::fs::metadata(path).map_err(|error| error.to_string())?.len();
+    if length > CONFIG_BYTES_MAX {
+        return Err(format!("larger than {CONFIG_BYTES_MAX} bytes"));
+    }
+    let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
+    prepare(&bytes, None).map(drop).map_err(|error| error.to_string())
 }
 
 const RETRIES: &str = "machines that ask for it are told to try again";

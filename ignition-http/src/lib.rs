@@ -90,7 +90,8 @@ impl faros_common::daemon::Service for IgnitionHttp {
     fn assemble(config: Config, bound: Self::Bound, context: Context) -> Result<Self, StartError> {
         let store = Store::open(&context.state_dir)?;
         for found in config.warnings() {
-            tracing::warn!(event = "site_warning", key = %found.key, help = found.help, "{}", found.message);
+            let (key, message, help) = (&found.key, &found.message, &found.help);
+            tracing::warn!(event = "site_warning", %key, %message, help, "the site file asks for something that is not as it should be");
         }
         let counters = metrics::Counters::register(&context.metrics);
         let service = Service::new(config, store, context.events, counters, &context.run_dir);

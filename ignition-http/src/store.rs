@@ -9,13 +9,13 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use faros_common::clock;
 use faros_common::daemon::StartError;
 use faros_common::journal::{
-    GroupCommit, Journal, JournalError, JournalOptions, JournalStatus, Lsn, OnDamage, Recovered,
+    Disk, GroupCommit, Journal, JournalError, JournalOptions, JournalStatus, Lsn, OnDamage, Recovered,
 };
 use faros_common::site::Mac;
 use serde::{Deserialize, Serialize};
@@ -91,16 +91,30 @@ impl Store {
     /// # Errors
     /// The journal is gone, of another program or not ours to open: starting empty would arm every node.
     pub fn open(directory: &Path) -> Result<Self, StartError> {
+        Self::open_by(|options| Journal::open(directory, options))
+            .map_err(|error| StartError::System(error.to_string()))
+    }
+
+    /// As [`Store::open`], on a disk of any kind.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_on(disk: &Arc<dyn Disk>) -> Result<Self, JournalError> {
+        Self::open_by(|options| Journal::open_on(Arc::clone(disk), options))
+    }
+
+    fn open_by(
+        open: impl Fn(JournalOptions) -> Result<(Journal, Recovered), JournalError>,
+    ) -> Result<Self, JournalError> {
         let options = JournalOptions::new(JOURNAL.0, JOURNAL.1);
-        let refused = |error: JournalError| StartError::System(error.to_string());
-        let (journal, recovered) = match Journal::open(directory, options.clone()) {
+        let (journal, recovered) = match open(options.clone()) {
+            // What is readable is taken, because nothing is installed on the strength of it.
             Err(JournalError::Damaged { .. }) => {
-                Journal::open(directory, JournalOptions { on_damage: OnDamage::Salvage, ..options })
+                open(JournalOptions { on_damage: OnDamage::Salvage, ..options })?
             }
-            other => other,
-        }
-        .map_err(refused)?;
-        Self::start(journal, &recovered).map_err(refused)
+            other => other?,
+        };
+        Self::start(journal, &recovered)
     }
 
     /// A store without a journal.
@@ -136,7 +150,7 @@ impl Store {
         let group = GroupCommit::start(journal).map_err(|error| JournalError::Disk {
             action: "start the journal's thread for",
             path: JOURNAL.0.into(),
-            source: std::sync::Arc::new(error),
+            source: Arc::new(error),
         })?;
         Ok(Self { inner: Mutex::new(inner), journal: Some(group) })
     }

@@ -1,6 +1,8 @@
 //! What survives a restart, and what must never arm a node.
 
+use faros_common::journal::sim::{Fault, Operation, SimDisk};
 use faros_common::site::Site;
+use proptest::prelude::*;
 
 use super::*;
 use crate::config::tests::site;
@@ -164,4 +166,127 @@ async fn an_unreadable_record_holds_instead_of_arming() {
     let inner = replay(&[good, b"{\"kind\":\"node\"}".to_vec()]);
     assert!(inner.hold_strangers);
     assert_eq!(inner.nodes["cp1"].journey.stage(), Stage::Held);
+}
+
+#[tokio::test]
+async fn while_the_disk_fails_nothing_is_promised_and_nothing_is_lost() {
+    let sim = SimDisk::new(1);
+    let disk: Arc<dyn Disk> = Arc::new(sim.clone());
+    let store = Store::open_on(&disk).unwrap();
+    let config = config(|_| {});
+    store.take_up(&config, clock::wall());
+    report(&store, &config).await;
+    sim.read_only(true);
+    let machine = &config.roster.machines[0];
+    let promised = match store.apply(machine, clock::wall(), Journey::arm) {
+        Ok(applied) => store.durable(applied.lsn).await.is_ok(),
+        Err(_) => false,
+    };
+    assert!(!promised);
+    assert!(store.failure().is_some());
+    sim.read_only(false);
+    let healed = async {
+        while store.failure().is_some() {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(10), healed).await.expect("the journal heals");
+    let applied = store.apply(machine, clock::wall(), Journey::arm).unwrap();
+    store.durable(applied.lsn).await.unwrap();
+    assert!(installs(&store, "cp1"));
+}
+
+/// What a life on a bad disk is made of.
+#[derive(Clone, Copy, Debug)]
+enum Op {
+    Script,
+    Seed,
+    Report,
+    Arm,
+    PowerCut,
+    SyncFails,
+    Full(bool),
+}
+
+fn ops() -> impl Strategy<Value = Vec<Op>> {
+    let op = prop_oneof![
+        3 => Just(Op::Script),
+        3 => Just(Op::Seed),
+        2 => Just(Op::Report),
+        2 => Just(Op::Arm),
+        2 => Just(Op::PowerCut),
+        1 => Just(Op::SyncFails),
+        1 => any::<bool>().prop_map(Op::Full),
+    ];
+    prop::collection::vec(op, 1..25)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// Whatever the disk does: a machine that was told that it is installed, or that holds its Ignition by a
+    /// profile without a report, is never installed again unless the operator asked for it.
+    #[test]
+    fn no_disk_fault_wipes_a_machine(ops in ops(), seed in any::<u64>(), reports in any::<bool>()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let plan = Some(Plan { files: 1, seed: true, report: reports });
+            let sim = SimDisk::new(seed);
+            let disk: Arc<dyn Disk> = Arc::new(sim.clone());
+            let config = config(|_| {});
+            let machine = &config.roster.machines[0];
+            let mut store = Store::open_on(&disk).unwrap();
+            store.take_up(&config, clock::wall());
+            let mut done = false;
+            for op in ops {
+                match op {
+                    Op::Script => {
+                        let boot = match store.apply(machine, clock::wall(), |journey, now| journey.on_script(plan, now)) {
+                            Ok(applied) => applied.answer,
+                            Err(_) => store.journey("cp1").unwrap().boot(plan),
+                        };
+                        prop_assert!(!(done && boot == Boot::Install), "wiped");
+                    }
+                    Op::Seed => if let Ok(applied) = store.apply(machine, clock::wall(), Journey::on_seed)
+                        && let crate::protocol::journey::Seed::Serve(arming) = applied.answer
+                    {
+                        let served = store.durable(applied.lsn).await.is_ok();
+                        prop_assert!(!(done && reports && served), "a secret for an installed machine");
+                        let _ = store.apply(machine, clock::wall(), |journey, _| match served {
+                            true => journey.on_seed_sent(arming),
+                            false => journey.on_seed_lost(arming),
+                        });
+                        done |= served && !reports;
+                    },
+                    Op::Report => if let Ok(applied) = store.apply(machine, clock::wall(), Journey::on_report)
+                        && applied.answer != Reported::Ignored
+                        && store.durable(applied.lsn).await.is_ok()
+                    {
+                        done = true;
+                    },
+                    // Also one that was refused may have been written.
+                    Op::Arm => {
+                        if let Ok(applied) = store.apply(machine, clock::wall(), Journey::arm) {
+                            let _ = store.durable(applied.lsn).await;
+                            done = false;
+                        }
+                    }
+                    Op::PowerCut => {
+                        // The process must be gone before the machine comes back: its journal would heal itself.
+                        sim.stop_after(0);
+                        let _ = store.shutdown().await;
+                        drop(store);
+                        sim.heal();
+                        sim.capacity(None);
+                        sim.power_cut();
+                        store = Store::open_on(&disk).unwrap();
+                        store.take_up(&config, clock::wall());
+                    }
+                    Op::SyncFails => sim.fail(Operation::Sync, Fault::Io, 1),
+                    Op::Full(full) => sim.capacity(full.then(|| sim.used())),
+                }
+            }
+            Ok(())
+        })?;
+    }
 }

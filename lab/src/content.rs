@@ -43,8 +43,10 @@ pub(crate) fn place_stand_ins(root: &Path) -> Result<(), LabError> {
 
 /// Puts stand-ins for loaders that no package provides below `root`; returns their names.
 pub(crate) fn place_missing_loaders(root: &Path) -> Result<Vec<&'static str>, LabError> {
-    let missing: Vec<_> =
-        ["undionly.kpxe", "snponly.efi"].into_iter().filter(|name| loaders::find(name, root).is_none()).collect();
+    let missing: Vec<_> = ["undionly.kpxe", "snponly.efi"]
+        .into_iter()
+        .filter(|name| loaders::find(name, root).is_none())
+        .collect();
     if !missing.is_empty() {
         let folder = root.join(loaders::FOLDER);
         fs::create_dir_all(&folder).map_err(LabError::io("create", &folder))?;

@@ -18,6 +18,7 @@ use crate::firmware::Firmware;
 use crate::http;
 use crate::netns::Namespace;
 use crate::process::Process;
+use crate::rootless;
 use crate::site;
 use crate::vm::{Vm, VmDisk};
 use crate::workdir::Workdir;
@@ -192,6 +193,8 @@ impl Lab {
             .arg(self.state_dir(name))
             .arg("--run-dir")
             .arg(self.run_dir())
+            // Confinement means becoming another user, and an ordinary user's namespace has no other.
+            .args(rootless::is_alone().then_some("--no-sandbox"))
             .args(flags)
             .envs(environment.iter().copied());
         let process = Process::start(&mut command, self.log_file(name))?;
@@ -306,7 +309,10 @@ impl Lab {
         file: &Path,
     ) -> Result<Process, LabError> {
         let mut command = namespace.command("tcpdump");
-        command.args(["-Z", "root", "-U", "-n", "-i", interface, "-w"]).arg(file).args(filter.split_whitespace());
+        command
+            .args(["-Z", "root", "-U", "-n", "-i", interface, "-w"])
+            .arg(file)
+            .args(filter.split_whitespace());
         let count = self.next_link("capture");
         let mut process = Process::start(&mut command, self.log_file(&count))?;
         let deadline = clock::now() + Duration::from_secs(10);
@@ -322,9 +328,10 @@ impl Lab {
     /// Ethernet address of `node`: its first, or one made from its name where the site file knows it by UUID.
     pub fn mac_of(node: &Node) -> Mac {
         node.macs.first().copied().unwrap_or_else(|| {
-            let sum = node.name.bytes().fold(0x811c_9dc5_u32, |sum, byte| {
-                (sum ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-            });
+            let sum = node
+                .name
+                .bytes()
+                .fold(0x811c_9dc5_u32, |sum, byte| (sum ^ u32::from(byte)).wrapping_mul(0x0100_0193));
             let [a, b, c, d] = sum.to_be_bytes();
             Mac([0x52, 0x54, a, b, c, d])
         })
@@ -387,10 +394,13 @@ impl Lab {
         // Duplicate address detection would keep the fresh addresses unusable for seconds.
         bastion.run("sh", ["-c", "echo 0 >/proc/sys/net/ipv6/conf/default/accept_dad || true"])?;
         bastion.ip(&format!("link add {} type bridge stp_state 0 forward_delay 0", lan.interface))?;
-        // A port that is always up keeps the bridge up before the first machine is.
-        bastion.ip("link add keep0 type veth peer name keep1")?;
+        // A port that is always up keeps the bridge up before the first machine is. Its far end lies in a
+        // namespace that knows nothing of the LAN, and is mute: here it would answer for the bastion.
+        bastion.ip(&format!("link add keep0 type veth peer name keep1 netns {}", self.wan.name()))?;
+        bastion.ip("link set keep0 addrgenmode none")?;
         bastion.ip(&format!("link set keep0 master {} up", lan.interface))?;
-        bastion.ip("link set keep1 up")?;
+        self.wan.ip("link set keep1 arp off addrgenmode none")?;
+        self.wan.ip("link set keep1 up")?;
         bastion.ip(&format!("addr add {} dev {}", lan.address, lan.interface))?;
         if let Some(address6) = lan.address6 {
             bastion.ip(&format!("addr add {address6} dev {} nodad", lan.interface))?;
@@ -435,7 +445,8 @@ pub fn program(name: &str) -> Result<PathBuf, LabError> {
     let file = format!("faros-{name}");
     let own = std::env::current_exe().ok();
     let beside = own.iter().flat_map(|own| own.ancestors().skip(1).take(2)).map(Path::to_owned);
-    let places: Vec<_> = std::env::var_os("FAROS_BIN_DIR").map(PathBuf::from).into_iter().chain(beside).collect();
+    let places: Vec<_> =
+        std::env::var_os("FAROS_BIN_DIR").map(PathBuf::from).into_iter().chain(beside).collect();
     places.iter().map(|place| place.join(&file)).find(|path| path.is_file()).ok_or_else(|| {
         let places: Vec<_> = places.iter().map(|place| place.display().to_string()).collect();
         LabError::Missing(format!(

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use crate::error::LabError;
 
-/// Tells the second start from the first.
+/// Tells the second start from the first; holds the id of the user outside.
 const MARK: &str = "FAROS_LAB_USER_NAMESPACE";
 
 /// Names of namespaces live below `/run`, which the outer root owns.
@@ -40,8 +40,37 @@ pub(crate) fn enter_user_namespace() -> Result<(), LabError> {
         }
         let own = std::env::current_exe().map_err(LabError::doing("find this program"))?;
         let mut again = Command::new("unshare");
-        again.args(way).args(["sh", "-c", PREPARE]).arg(own).args(std::env::args_os().skip(1)).env(MARK, "1");
+        again.args(way).args(["sh", "-c", PREPARE]).arg(own).args(std::env::args_os().skip(1)).env(MARK, rustix::process::getuid().as_raw().to_string());
         return Err(LabError::doing("start unshare")(again.exec()));
     }
     Err(refusal("unshare --user failed"))
+}
+
+/// The user whose lab it is, as the file systems know them.
+pub(crate) fn user() -> u32 {
+    let outside = std::env::var(MARK).ok().and_then(|uid| uid.parse().ok());
+    outside.unwrap_or_else(|| rustix::process::getuid().as_raw())
+}
+
+/// Whether this user namespace knows nobody but root: a daemon cannot become somebody else then.
+pub(crate) fn is_alone() -> bool {
+    std::fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| knows_only_root(&map))
+}
+
+/// Lines of `inside outside count` (user_namespaces(7)).
+fn knows_only_root(map: &str) -> bool {
+    let counts = map.lines().filter_map(|line| line.split_whitespace().nth(2)?.parse::<u64>().ok());
+    counts.sum::<u64>() <= 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_map_of_one_is_alone() {
+        assert!(knows_only_root("         0       1000          1\n"));
+        assert!(!knows_only_root("0 1000 1\n1 100000 65536\n"));
+        assert!(!knows_only_root("0 0 4294967295\n"));
+    }
 }

@@ -122,6 +122,9 @@ pub fn run(options: &LabOptions) -> Result<LabReport, LabError> {
     if options.keep {
         lab.keep();
     }
+    if rootless::is_alone() {
+        notes.push("the daemons run without their sandbox: this user namespace has a single user".to_owned());
+    }
     let light = options.light || must_be_light(&mut notes);
     let nodes = chosen(&lab, options)?;
     place_content(&lab, light, &nodes, &mut notes, &mut show)?;

@@ -14,6 +14,7 @@ use rustix::fs::FlockOperation;
 
 use crate::error::LabError;
 use crate::netns;
+use crate::rootless;
 
 /// The directory of one lab; removed when dropped.
 #[derive(Debug)]
@@ -85,7 +86,7 @@ const LOCK: &str = "lock";
 
 fn base() -> PathBuf {
     // One place per user: nobody else's directory can be in the way.
-    let uid = rustix::process::getuid().as_raw();
+    let uid = rootless::user();
     std::env::temp_dir().join(if uid == 0 { "faros-lab".to_owned() } else { format!("faros-lab-{uid}") })
 }
 

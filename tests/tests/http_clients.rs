@@ -26,8 +26,12 @@ fn status(client: &Namespace, path: &str, further: &[&str]) -> String {
 
 fn header(client: &Namespace, path: &str, name: &str) -> Option<String> {
     let output = curl(client, path, &["-I"]);
-    let text = String::from_utf8_lossy(&output.stdout).to_ascii_lowercase();
-    text.lines().find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(": ")?.trim().to_owned()))
+    let text = String::from_utf8_lossy(&output.stdout);
+    let fields = text.lines().filter_map(|line| line.split_once(": "));
+    fields
+        .filter(|(field, _)| field.eq_ignore_ascii_case(name))
+        .map(|(_, value)| value.trim().to_owned())
+        .next()
 }
 
 #[test]

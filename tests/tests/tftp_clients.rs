@@ -1,6 +1,8 @@
 //! TFTP with clients that others wrote: curl, tftp-hpa, atftp.
 
 use std::fs;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use faros_lab::{Lab, Namespace};
@@ -89,28 +91,69 @@ fn a_loss_of_packets_costs_time_and_no_bytes() {
     let client = client(&lab);
     let content = noise(200_000, 5);
     fs::write(lab.boot_root().join("file"), &content).unwrap();
-    if client.run("tc", ["qdisc", "add", "dev", "eth0", "root", "netem", "loss", "2%"]).is_err() {
-        // Without netem in the kernel every 40th packet goes by the firewall of the client's side.
-        client
-            .run("iptables", "-A INPUT -p udp -m statistic --mode nth --every 40 -j DROP".split(' '))
-            .unwrap();
-    }
     let path = lab.dir().join("lossy").display().to_string();
-    let arguments = [
-        "--option",
-        "windowsize 16",
-        "--option",
-        "timeout 1",
-        "-g",
-        "-r",
-        "file",
-        "-l",
-        &path,
-        site::BASTION,
-        "69",
-    ];
-    let output = run(&client, "atftp", &arguments);
+    let (output, lost) = inside_lossy_relay(&client, || {
+        let arguments = ["windowsize 16", "timeout 1"].map(|option| ["--option", option]);
+        run(
+            &client,
+            "atftp",
+            &[&arguments.concat()[..], &["-g", "-r", "file", "-l", &path, "127.0.0.1", "69"]].concat(),
+        )
+    });
+    assert!(lost > 5, "only {lost} packets were lost");
     assert_eq!(sha256(&fs::read(&path).unwrap_or_default()), sha256(&content), "{output:?}");
+}
+
+/// Runs `transfer` while a relay on the client's loopback passes TFTP on to the bastion and loses every 29th
+/// packet of either direction. Returns how many it lost.
+fn inside_lossy_relay<T>(client: &Namespace, transfer: impl FnOnce() -> T) -> (T, usize) {
+    let ended = AtomicBool::new(false);
+    let lost = AtomicUsize::new(0);
+    let result = std::thread::scope(|scope| {
+        let (ready, is_ready) = std::sync::mpsc::channel();
+        let (ended, lost) = (&ended, &lost);
+        scope.spawn(move || {
+            client.enter().unwrap();
+            let near = UdpSocket::bind("127.0.0.1:69").unwrap();
+            let far = UdpSocket::bind("0.0.0.0:0").unwrap();
+            ready.send(()).unwrap();
+            relay(&near, &far, ended, lost);
+        });
+        is_ready.recv().unwrap();
+        let result = transfer();
+        ended.store(true, Ordering::Relaxed);
+        result
+    });
+    (result, lost.into_inner())
+}
+
+/// One transfer at a time: the newest sender on `near` is the client, the newest on `far` is its server.
+fn relay(near: &UdpSocket, far: &UdpSocket, ended: &AtomicBool, lost: &AtomicUsize) {
+    near.set_nonblocking(true).unwrap();
+    far.set_nonblocking(true).unwrap();
+    let mut client = None;
+    let mut server: SocketAddr = format!("{}:69", site::BASTION).parse().unwrap();
+    let mut passed = 0;
+    let mut buffer = [0; 65536];
+    let mut pass = |from: &UdpSocket, to: &UdpSocket, target: Option<SocketAddr>| {
+        let (length, sender) = from.recv_from(&mut buffer).ok()?;
+        passed += 1;
+        if passed % 29 == 0 {
+            lost.fetch_add(1, Ordering::Relaxed);
+        } else if let Some(target) = target {
+            to.send_to(&buffer[..length], target).unwrap();
+        }
+        Some(sender)
+    };
+    while !ended.load(Ordering::Relaxed) {
+        let from_client = pass(near, far, Some(server));
+        client = from_client.or(client);
+        let from_server = pass(far, near, client);
+        server = from_server.unwrap_or(server);
+        if from_client.is_none() && from_server.is_none() {
+            std::thread::sleep(Duration::from_micros(100));
+        }
+    }
 }
 
 #[test]

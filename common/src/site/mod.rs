@@ -10,8 +10,8 @@
 //!                      └──────── build ────────┴──► Site ── derive ──► names, pools, reservations, …
 //! ```
 //!
-//! Each table is defined once, in `raw`: reading it, the keys that are refused, the JSON Schema ([`schema`])
-//! and the reference page ([`reference`]) all follow from that definition.
+//! Each table is defined once, in `raw`: reading it, the keys that are refused, the JSON Schema ([`schema()`])
+//! and the reference page ([`reference()`]) all follow from that definition.
 
 mod build;
 mod check;

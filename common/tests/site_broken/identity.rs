@@ -119,5 +119,50 @@ pub(crate) fn broken() -> Vec<Case> {
         (Minimal("[[vm]] #<\nvcpus = 2\n"), "vm[0].node", "neither node nor name"),
         (Minimal("[[vm]]\nname = \"a\"\n[[vm]]\nname = \"a\" #<\n"), "vm[1].name", "guest already"),
         (Minimal("[[vm]]\nname = \"a\"\nmemory = \"16\" #<\n"), "vm[0].memory", "not a valid size"),
+        (
+            Minimal(
+                "[[node]]\nname = \"a\"\nrole = \"worker\"\nmac = \"52:54:00:00:00:01\"\nuuid = \"4c4c4544-0042-3510-8052-b4c04f4d3732\"\n[[node]]\nname = \"b\"\nrole = \"worker\"\nmac = \"52:54:00:00:00:02\"\nuuid = \"4C4C4544004235108052B4C04F4D3732\" #<\n",
+            ),
+            "node[1].uuid",
+            "another node already",
+        ),
+        (
+            Minimal(
+                "[[node]]\nname = \"a\"\nrole = \"worker\"\nmac = \"52:54:00:00:00:01\"\naddress6 = \"fd08::11\" #<\n",
+            ),
+            "node[0].address6",
+            "LAN with IPv6",
+        ),
+        (
+            Contract("address = \"192.168.8.13\"", "address = \"192.168.8.13\"\naddress6 = \"fd09::1\" #<"),
+            "node[2].address6",
+            "no host's address",
+        ),
+        (
+            Contract("address = \"192.168.8.13\"", "address = \"192.168.8.13\"\naddress6 = \"fd08::1\" #<"),
+            "node[2].address6",
+            "belongs to this bastion",
+        ),
+        (Minimal("[[vm]]\nnode = \"a\"\nname = \"b\" #<\n"), "vm[0].name", "both node and name"),
+        (Contract("vcpus     = 4", "mac = \"52:54:00:00:0a:01\" #<\n"), "vm[0].mac", "has its mac itself"),
+        (
+            Minimal(
+                "[[vm]]\nname = \"a\"\nmac = \"52:54:00:00:00:01\"\n[[host]]\nname = \"b\"\naddress = \"192.168.8.5\"\nmac = \"52:54:00:00:00:01\" #<\n",
+            ),
+            "host[0].mac",
+            "belongs to guest a",
+        ),
+        (
+            Minimal(
+                "[[vm]]\nname = \"a\"\naddress = \"192.168.8.5\"\n[[host]]\nname = \"b\"\naddress = \"192.168.8.5\" #<\n",
+            ),
+            "host[0].address",
+            "belongs to guest a",
+        ),
+        (
+            Minimal("[[vm]]\nname = \"a\"\n[[host]]\nname = \"a\" #<\naddress = \"192.168.8.5\"\n"),
+            "host[0].name",
+            "belongs to guest a",
+        ),
     ]
 }

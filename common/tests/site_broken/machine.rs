@@ -115,5 +115,23 @@ pub(crate) fn broken() -> Vec<Case> {
             "node[3].profile",
             "no Ignition file",
         ),
+        (
+            Minimal(
+                "[[node]]\nname = \"a\"\nrole = \"worker\"\nmac = \"52:54:00:00:00:01\"\nstorage-disks = [\"/dev/sda\", \"/dev/sda\"] #<\n",
+            ),
+            "node[0].storage-disks[1]",
+            "in the list already",
+        ),
+        (Contract("version     = \"4.20\"", "version = \"latest\" #<"), "install.version", "is no release"),
+        (
+            Contract("ssh-keys    = [", "ssh-keys    = [\"ssh-ed25519\", #<\n"),
+            "install.ssh-keys[0]",
+            "no public SSH key",
+        ),
+        (
+            Contract("\"redfish://192.168.8.211\"", "\"redfish://192.168.8.211:0\" #<\n"),
+            "node[0].bmc.url",
+            "not a valid port",
+        ),
     ]
 }

@@ -1,7 +1,7 @@
 //! LAN, WAN and gateway.
 
 use crate::Case;
-use crate::From::{Contract, Whole};
+use crate::From::{Contract, Minimal, Whole};
 
 pub(crate) fn broken() -> Vec<Case> {
     vec![
@@ -113,6 +113,28 @@ pub(crate) fn broken() -> Vec<Case> {
             Contract("\"udp/123\"]", "\"123/udp\"] #<\n"),
             "gateway.egress[0].ports[1]",
             "not a valid transport",
+        ),
+        (
+            Contract(
+                "[[gateway.egress]]",
+                "[[gateway.forward]]\nname = \"registry\" #<\nport = 5001\nto = \"192.168.8.60:1\"\n[[gateway.egress]]",
+            ),
+            "gateway.forward[1].name",
+            "there is a forward",
+        ),
+        (
+            Contract(
+                "[[gateway.egress]]",
+                "[[gateway.forward]]\nname = \"b\"\nport = 5000 #<\nto = \"192.168.8.60:1\"\n[[gateway.egress]]",
+            ),
+            "gateway.forward[1].port",
+            "another forward",
+        ),
+        (Minimal("[[gateway.egress]] #<\nto = []\n"), "gateway.egress[0]", "lets nothing out"),
+        (
+            Contract("members   = [\"eno2\", \"eno3\"]", "members = [\"eno2\", \"eno2\"] #<"),
+            "lan.members[1]",
+            "a member already",
         ),
     ]
 }

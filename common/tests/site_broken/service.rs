@@ -1,7 +1,7 @@
 //! Services and balancing.
 
 use crate::Case;
-use crate::From::Contract;
+use crate::From::{Contract, Minimal};
 
 pub(crate) fn broken() -> Vec<Case> {
     vec![
@@ -108,5 +108,73 @@ pub(crate) fn broken() -> Vec<Case> {
             "none of",
         ),
         (Contract("drain = \"30s\"", "drain = \"2h\" #<\n"), "lb.drain", "out of bounds"),
+        (
+            Minimal(
+                "[[dns.record]]\nname = \"x\"\ntype = \"A\"\nvalue = \"192.0.2.1\"\n[[dns.record]] #<\nname = \"x\"\ntype = \"a\"\nvalue = \"192.0.2.1\"\n",
+            ),
+            "dns.record[1]",
+            "same record",
+        ),
+        (
+            Minimal(
+                "[[dns.record]]\nname = \"x\"\ntype = \"CNAME\"\nvalue = \"y\"\n[[dns.record]] #<\nname = \"x\"\ntype = \"A\"\nvalue = \"192.0.2.1\"\n",
+            ),
+            "dns.record[1]",
+            "no other record",
+        ),
+        (
+            Minimal("[[dns.record]]\nname = \"@\" #<\ntype = \"NS\"\nvalue = \"y\"\n"),
+            "dns.record[0].name",
+            "cannot have a NS record",
+        ),
+        (
+            Minimal("[[dns.record]]\nname = \"x\"\ntype = \"SOA\" #<\nvalue = \"y\"\n"),
+            "dns.record[0].type",
+            "cannot be configured",
+        ),
+        (
+            Minimal(
+                "[[dns.conditional]]\nzone = \"a.example\"\nforward = [\"192.0.2.1\"]\n[[dns.conditional]]\nzone = \"A.example.\" #<\nforward = [\"192.0.2.1\"]\n",
+            ),
+            "dns.conditional[1].zone",
+            "has servers already",
+        ),
+        (
+            Minimal("[[dns.conditional]] #<\nzone = \"a.example\"\nforward = []\n"),
+            "dns.conditional[0]",
+            "no server to ask",
+        ),
+        (Minimal("[ntp]\nsources = [\"192.168.8.1\"] #<\n"), "ntp.sources[0]", "this time server itself"),
+        (
+            Minimal("[dns]\nenable = false\nexternal = \"0.0.0.0\" #<\n"),
+            "dns.external",
+            "no address of another machine",
+        ),
+        (Minimal("[tftp]\nroot = \"/srv/../etc\" #<\n"), "tftp.root", "climbs out"),
+        (Minimal("[http]\nlisten = \":8080\" #<\n"), "http.listen", "not a valid address"),
+        (
+            Contract(
+                "name = \"reg-a\", address = \"192.168.8.60:5000\"",
+                "name = \"reg-a\", address = \"192.168.8.2:5000\"",
+            ),
+            "lb.frontend[0].backend[0].address",
+            "front end itself",
+        ),
+        (
+            Contract("address = \"192.168.8.61:5000\"", "address = \"192.168.8.60:5000\", backup = true"),
+            "lb.frontend[0].backend[1].address",
+            "is a backend already",
+        ),
+        (Minimal("[lb]\nlisten = \"192.168.8.1:80\" #<\n"), "lb.listen", "no place here"),
+        (
+            Minimal("[[lb.frontend]]\nname = \"x\"\nlisten = \"192.168.8.1:80\"\nbackend = [] #<\n"),
+            "lb.frontend[0].backend",
+            "without a backend",
+        ),
+        (
+            Contract("interval = \"5s\"", "interval = \"5ms\""),
+            "lb.frontend[0].check.interval",
+            "out of bounds",
+        ),
     ]
 }

@@ -168,7 +168,11 @@ mod tests {
         let mut advertiser = Advertiser::default();
         advertiser.start(Time(0));
         assert_eq!(advertiser.on_timeout(Time(0)), Some(ALL_NODES));
-        assert_eq!(advertiser.on_solicitation(CLIENT, Time(100)), Some(CLIENT), "within the gap: to it alone");
+        assert_eq!(
+            advertiser.on_solicitation(CLIENT, Time(100)),
+            Some(CLIENT),
+            "within the gap: to it alone"
+        );
         assert_eq!(advertiser.on_solicitation(Ipv6Addr::UNSPECIFIED, Time(200)), None);
         assert_eq!(advertiser.deadline(), Some(Time(3000)), "when the gap is over");
         assert_eq!(advertiser.on_timeout(Time(2999)), None);
@@ -203,7 +207,8 @@ mod tests {
 
     #[test]
     fn an_advertisement_without_a_prefix_announces_nobody_as_router() {
-        let plain = Advertisement { address: None, router: false, resolver: None, search: "edge.example.com".into() };
+        let plain =
+            Advertisement { address: None, router: false, resolver: None, search: "edge.example.com".into() };
         let bytes = advertisement(&plain, Some(Mac([2, 0, 0, 0, 0, 1])));
         assert_eq!(bytes, [134, 0, 0, 0, 64, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 2, 0, 0, 0, 0, 1]);
     }

@@ -7,9 +7,9 @@ use dhcproto::v4::MessageType;
 
 use super::boot::{Boot, Stage};
 use super::identity::Who;
-use super::options::code;
 use super::reply::Reply;
 use super::request::{Fqdn, Request};
+use crate::code;
 use crate::config::Config;
 
 /// Sub-options of option 175 for iPXE: 176 = 1, "there is no ProxyDHCP, do not wait for one".
@@ -160,4 +160,3 @@ pub fn wire_name(name: &str) -> Vec<u8> {
     wire.push(0);
     wire
 }
-

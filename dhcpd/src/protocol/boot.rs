@@ -4,16 +4,9 @@
 use std::net::Ipv4Addr;
 
 use super::message::Hardware;
-use super::request::{Request, Uuid};
-
-/// Who serves boot files, as far as anybody does.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BootServers {
-    /// The TFTP server.
-    pub tftp: Option<Ipv4Addr>,
-    /// Address and port of the HTTP server.
-    pub http: Option<(Ipv4Addr, u16)>,
-}
+use super::request::Request;
+use crate::config::BootServers;
+use crate::uuid::Uuid;
 
 /// What kind of thing is asking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,7 +109,8 @@ pub fn decide(
             return none(Stage::Ipxe, "iPXE is asking, but no HTTP server is configured".into());
         };
         let url = script_url(server, port, hardware, uuid);
-        let how = if disguised { "asks for what only iPXE asks for" } else { "says it is iPXE (option 175 or 77)" };
+        let how =
+            if disguised { "asks for what only iPXE asks for" } else { "says it is iPXE (option 175 or 77)" };
         return Boot {
             stage: Stage::Ipxe,
             usual: Some(url.clone()),
@@ -142,9 +136,10 @@ pub fn decide(
 
     let (loader, why) = match chain {
         Chain::Sound => (platform.loader(), "its loader"),
-        Chain::Looping => {
-            (platform.loader_with_drivers(), "the loader with drivers of its own, because the usual one returns")
-        }
+        Chain::Looping => (
+            platform.loader_with_drivers(),
+            "the loader with drivers of its own, because the usual one returns",
+        ),
     };
     if wants_http {
         let Some((server, port)) = servers.http else {
@@ -251,7 +246,9 @@ mod tests {
         ] {
             assert_eq!(file(class, architectures).as_deref(), Some(expected), "{class} {architectures:?}");
         }
-        for (class, architectures) in [("", &[][..]), ("udhcp 1.35", &[]), ("PXEClient", &[6]), ("PXEClient", &[99])] {
+        for (class, architectures) in
+            [("", &[][..]), ("udhcp 1.35", &[]), ("PXEClient", &[6]), ("PXEClient", &[99])]
+        {
             assert_eq!(file(class, architectures), None, "{class} {architectures:?}");
         }
     }

@@ -67,7 +67,8 @@ impl ChainLoops {
     fn forget_some(&mut self, now: Time) {
         self.machines.retain(|_, trail| trail.recent(now) > 0);
         if self.machines.len() >= MACHINES_MAX {
-            let oldest = self.machines.iter().min_by_key(|(_, trail)| trail.times[0]).map(|(&hardware, _)| hardware);
+            let oldest =
+                self.machines.iter().min_by_key(|(_, trail)| trail.times[0]).map(|(&hardware, _)| hardware);
             if let Some(oldest) = oldest {
                 self.machines.remove(&oldest);
             }

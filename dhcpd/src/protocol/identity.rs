@@ -11,9 +11,10 @@ use std::time::Duration;
 
 use super::leases::{Client, Lease, Leases, State};
 use super::message::Hardware;
-use super::request::{Request, Uuid};
+use super::request::Request;
 use super::time::Time;
 use crate::config::{Config, Known};
+use crate::uuid::Uuid;
 
 /// A UUID that goes back to a card within this time belongs to two machines.
 const UUID_RETURN: Duration = Duration::from_secs(600);
@@ -48,7 +49,9 @@ impl<'c> Who<'c> {
         if let Some((uuid, known)) = client.uuid.and_then(|uuid| Some((uuid, config.known_by_uuid(uuid)?))) {
             return Self { because: format!("UUID {uuid} is {}", known.name), known: Some(known), client };
         }
-        if let Some((mac, known)) = client.hardware.mac().and_then(|mac| Some((mac, config.known_by_mac(mac)?))) {
+        if let Some((mac, known)) =
+            client.hardware.mac().and_then(|mac| Some((mac, config.known_by_mac(mac)?)))
+        {
             return Self { because: format!("card {mac} is {}", known.name), known: Some(known), client };
         }
         Self { because: format!("{} is not in the site file", client.hardware), known: None, client }
@@ -67,7 +70,8 @@ impl<'c> Who<'c> {
         if let Some(known) = self.known {
             return Who::of_client(lease.client.clone(), config).known == Some(known);
         }
-        let same_uuid = lease.client.uuid.is_some_and(|uuid| self.client.uuid == Some(uuid) && !moves.is_shared(uuid));
+        let same_uuid =
+            lease.client.uuid.is_some_and(|uuid| self.client.uuid == Some(uuid) && !moves.is_shared(uuid));
         if same_uuid && is_movable(lease, now) {
             return true;
         }
@@ -91,10 +95,13 @@ impl<'c> Who<'c> {
         let by_card = || own(leases.of_hardware(self.client.hardware), "by card");
         let by_node = || {
             let cards = self.known.into_iter().flat_map(|known| &known.macs);
-            cards.filter_map(|&mac| own(leases.of_hardware(Hardware::ethernet(mac)), "by another card")).next()
+            cards
+                .filter_map(|&mac| own(leases.of_hardware(Hardware::ethernet(mac)), "by another card"))
+                .next()
         };
-        let by_id =
-            || own(leases.of_client_id(self.client.client_id.as_deref()?), "by client identifier (option 61)");
+        let by_id = || {
+            own(leases.of_client_id(self.client.client_id.as_deref()?), "by client identifier (option 61)")
+        };
         by_uuid.or_else(by_card).or_else(by_node).or_else(by_id)
     }
 }

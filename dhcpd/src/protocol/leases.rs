@@ -16,9 +16,9 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use super::message::Hardware;
-use super::request::Uuid;
 use super::time::Time;
 use crate::config::Config;
+use crate::uuid::Uuid;
 
 /// How long an offer holds its address (RFC 2131 section 3.1: the client may take its time).
 pub const OFFER_HOLD: Duration = Duration::from_secs(60);
@@ -205,9 +205,10 @@ impl Leases {
     pub fn next(&self, now: Time) -> Option<(Ipv4Addr, Source)> {
         let scarce = self.usage.free() == 0;
         let stale = || {
-            self.deadlines.iter().map(|&(_, address)| &self.by_address[&address]).find(|lease| {
-                lease.state == State::Offered && now.since(lease.heard) >= OFFER_HOLD_MIN
-            })
+            self.deadlines
+                .iter()
+                .map(|&(_, address)| &self.by_address[&address])
+                .find(|lease| lease.state == State::Offered && now.since(lease.heard) >= OFFER_HOLD_MIN)
         };
         let quarantined = || {
             self.deadlines
@@ -240,9 +241,11 @@ impl Leases {
                 .map(Ipv4Addr::from)
                 .filter(|&address| config.in_pool(address) && !self.by_address.contains_key(&address))
         }));
-        let unprobed = move |address: &Ipv4Addr| !self.probed.contains(address) && !self.returned.contains(address);
+        let unprobed =
+            move |address: &Ipv4Addr| !self.probed.contains(address) && !self.returned.contains(address);
         let returned = self.returned.iter().copied().filter(|address| !self.probed.contains(address));
-        let ended = self.ended.iter().map(|&(_, address)| address).filter(|address| !self.probed.contains(address));
+        let ended =
+            self.ended.iter().map(|&(_, address)| address).filter(|address| !self.probed.contains(address));
         returned.chain(fresh.filter(unprobed)).chain(ended)
     }
 
@@ -319,7 +322,9 @@ impl Leases {
         if let Some(uuid) = lease.client.uuid.filter(|uuid| self.by_uuid.get(uuid) == Some(&address)) {
             self.by_uuid.remove(&uuid);
         }
-        if let Some(id) = lease.client.client_id.as_ref().filter(|id| self.by_client_id.get(*id) == Some(&address)) {
+        if let Some(id) =
+            lease.client.client_id.as_ref().filter(|id| self.by_client_id.get(*id) == Some(&address))
+        {
             self.by_client_id.remove(id);
         }
         Some(lease)
@@ -360,7 +365,9 @@ impl Leases {
     fn advance(&mut self, config: &Config) {
         let Some(pool) = config.pool else { return };
         while let Some(address) = self.fresh {
-            if config.in_pool(address) && !self.by_address.contains_key(&address) && !self.returned.contains(&address)
+            if config.in_pool(address)
+                && !self.by_address.contains_key(&address)
+                && !self.returned.contains(&address)
             {
                 return;
             }

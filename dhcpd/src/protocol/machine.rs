@@ -144,7 +144,13 @@ impl Machine {
     }
 
     /// Somebody at `hardware` says that it has `address` (ARP).
-    pub fn on_address_in_use(&mut self, address: Ipv4Addr, hardware: Hardware, now: Time, out: &mut Vec<Action>) {
+    pub fn on_address_in_use(
+        &mut self,
+        address: Ipv4Addr,
+        hardware: Hardware,
+        now: Time,
+        out: &mut Vec<Action>,
+    ) {
         if !self.prober.answered(address) {
             return;
         }
@@ -192,9 +198,7 @@ impl Machine {
                 });
                 handled.err().map(|reason| Dropped { reason, hardware: Some(hardware) })
             }
-            Err(malformed) => {
-                Some(Dropped { reason: malformed.into(), hardware: suspected_hardware(bytes) })
-            }
+            Err(malformed) => Some(Dropped { reason: malformed.into(), hardware: suspected_hardware(bytes) }),
         };
         out.extend(dropped.map(Action::Drop));
     }
@@ -211,14 +215,20 @@ impl Machine {
     }
 
     /// The checks that come before the client's identity matters; returns the message type.
-    fn screened(&self, config: &Config, request: &Request<'_>, arrival: &Arrival) -> Result<MessageType, DropReason> {
+    fn screened(
+        &self,
+        config: &Config,
+        request: &Request<'_>,
+        arrival: &Arrival,
+    ) -> Result<MessageType, DropReason> {
         let message = &request.message;
         if message.hardware.mac().is_some_and(|mac| config.ignore.contains(&mac)) {
             return Err(DropReason::Ignored);
         }
         let relayed = !message.giaddr.is_unspecified();
         if !arrival.on_lan {
-            let from_site = config.prefix.contains(arrival.source.ip()) && config.listen.contains(&arrival.destination);
+            let from_site =
+                config.prefix.contains(arrival.source.ip()) && config.listen.contains(&arrival.destination);
             if !(relayed && from_site) {
                 return Err(DropReason::ForeignInterface);
             }
@@ -230,7 +240,7 @@ impl Machine {
             if message.giaddr == config.server {
                 return Err(DropReason::RelayIsUs);
             }
-            let selected: Option<[u8; 4]> = message.options.fixed(super::options::code::SUBNET_SELECTION);
+            let selected: Option<[u8; 4]> = message.options.fixed(crate::code::SUBNET_SELECTION);
             let link = request
                 .relay_address(RELAY_LINK_SELECTION)
                 .or(selected.map(Ipv4Addr::from))
@@ -242,7 +252,12 @@ impl Machine {
         request.message_type().ok_or(DropReason::NoMessageType)
     }
 
-    fn handle(&mut self, kind: MessageType, exchange: &Exchange<'_, '_>, out: &mut Vec<Action>) -> Result<(), DropReason> {
+    fn handle(
+        &mut self,
+        kind: MessageType,
+        exchange: &Exchange<'_, '_>,
+        out: &mut Vec<Action>,
+    ) -> Result<(), DropReason> {
         match kind {
             MessageType::Discover => self.on_discover(exchange, out),
             MessageType::Request => self.on_request(exchange, out),
@@ -286,7 +301,8 @@ impl Machine {
     fn hold(&mut self, exchange: &Exchange<'_, '_>, proposal: &Proposal, out: &mut Vec<Action>) {
         let Exchange { request, who, now, .. } = exchange;
         self.note_move(exchange, proposal.address, out);
-        if let Some(Source::Fresh | Source::Ended | Source::StaleOffer | Source::Quarantine) = proposal.source {
+        if let Some(Source::Fresh | Source::Ended | Source::StaleOffer | Source::Quarantine) = proposal.source
+        {
             self.prober.check(proposal.address, *now, out);
         }
         let earlier = self.leases.at(proposal.address);
@@ -317,9 +333,11 @@ impl Machine {
 
     /// A client holds one dynamic address at a time: an earlier offer to it is free again.
     fn drop_other_offer(&mut self, who: &Who<'_>, address: Ipv4Addr, now: Time) {
-        let other = self.view(now).leases.of_hardware(who.client.hardware).filter(|lease| {
-            lease.address != address && lease.state == State::Offered
-        });
+        let other = self
+            .view(now)
+            .leases
+            .of_hardware(who.client.hardware)
+            .filter(|lease| lease.address != address && lease.state == State::Offered);
         if let Some(other) = other.map(|lease| lease.address) {
             self.leases.remove(other, &self.config);
         }
@@ -362,7 +380,8 @@ impl Machine {
         out: &mut Vec<Action>,
     ) -> Result<(), DropReason> {
         let Exchange { request, who, now, .. } = exchange;
-        let earlier = self.leases.at(address).filter(|lease| lease.state == State::Active && lease.is_live(*now));
+        let earlier =
+            self.leases.at(address).filter(|lease| lease.state == State::Active && lease.is_live(*now));
         let standing = reserved || earlier.is_some();
         if !standing && self.storage == Storage::Failed {
             return Err(DropReason::StorageFailed);
@@ -389,9 +408,10 @@ impl Machine {
 
         let boot = self.boot(request, who, *now);
         self.record_loader(exchange, &boot, out);
-        let mut reply = answer::grant(&self.config, request, who, MessageType::Ack, Some((address, secs)), &boot);
+        let mut reply =
+            answer::grant(&self.config, request, who, MessageType::Ack, Some((address, secs)), &boot);
         if request.message_type() == Some(MessageType::Discover) {
-            reply.option(super::options::code::RAPID_COMMIT, Vec::new());
+            reply.option(crate::code::RAPID_COMMIT, Vec::new());
         }
         let described = |event: Event| {
             event
@@ -401,7 +421,8 @@ impl Machine {
                 .with_some("host_name", lease.host_name.clone())
         };
         let events = [self.stranger_or_node(exchange, "dhcp_acked"), self.stranger_or_node(exchange, event)];
-        let events = events.into_iter().flatten().map(described).map(|e| e.with_some("boot", boot.file.clone()));
+        let events =
+            events.into_iter().flatten().map(described).map(|e| e.with_some("boot", boot.file.clone()));
         let then = self.outgoing(exchange, &reply, events);
         let promise = if standing { Promise::Standing } else { Promise::New };
         out.push(Action::Commit { lease: Box::new(lease), promise, then });
@@ -410,8 +431,9 @@ impl Machine {
 
     fn refuse(&mut self, exchange: &Exchange<'_, '_>, wanted: Ipv4Addr, why: &str, out: &mut Vec<Action>) {
         let reply = answer::refusal(&self.config, exchange.request, why);
-        let event =
-            self.stranger_or_node(exchange, "dhcp_nak").map(|event| event.address(wanted).with("reason", why));
+        let event = self
+            .stranger_or_node(exchange, "dhcp_nak")
+            .map(|event| event.address(wanted).with("reason", why));
         out.push(Action::Send(self.outgoing(exchange, &reply, event)));
     }
 
@@ -432,21 +454,25 @@ impl Machine {
         let declined = request.requested_address().map_err(|_| DropReason::BadOption)?;
         let declined = declined.ok_or(DropReason::NoAddressNamed)?;
         self.check_server(request)?;
-        let lease = self.leases.at(declined).filter(|lease| {
-            lease.is_live(*now) && who.owns(lease, &self.config, &self.moves, *now)
-        });
+        let lease = self
+            .leases
+            .at(declined)
+            .filter(|lease| lease.is_live(*now) && who.owns(lease, &self.config, &self.moves, *now));
         let lease = lease.ok_or(DropReason::DeclineMismatch)?.clone();
         let reserved = self.config.reserved_for(declined).is_some();
-        let said = request.message.options.get(super::options::code::MESSAGE);
+        let said = request.message.options.get(crate::code::MESSAGE);
         out.push(Action::Emit(
             self.described(exchange, "lease_declined")
                 .address(declined)
                 .with_some("message", said.map(|text| String::from_utf8_lossy(&text).into_owned()))
-                .with("reason", if reserved {
-                    "the client found its reserved address in use by another machine; it stays reserved"
-                } else {
-                    "the client found the address in use by another machine; it is in quarantine"
-                }),
+                .with(
+                    "reason",
+                    if reserved {
+                        "the client found its reserved address in use by another machine; it stays reserved"
+                    } else {
+                        "the client found the address in use by another machine; it is in quarantine"
+                    },
+                ),
         ));
         self.prober.check(declined, *now, out);
         if reserved {
@@ -538,10 +564,12 @@ impl Machine {
         let (from, to) = (lease.client.hardware, who.client.hardware);
         let by_uuid = lease.client.uuid == Some(uuid) && from != to;
         if by_uuid && self.moves.record(uuid, from, to, *now) {
-            out.push(Action::Emit(self.described(exchange, "dhcp_uuid_shared").with("uuid", uuid.to_string()).with(
-                "reason",
-                "two machines show the same UUID; it is ignored, and they are told apart by their cards",
-            )));
+            out.push(Action::Emit(
+                self.described(exchange, "dhcp_uuid_shared").with("uuid", uuid.to_string()).with(
+                    "reason",
+                    "two machines show the same UUID; it is ignored, and they are told apart by their cards",
+                ),
+            ));
         }
     }
 
@@ -550,7 +578,8 @@ impl Machine {
         let Some(usual) = boot.usual.as_deref().filter(|_| boot.stage != boot::Stage::System) else { return };
         let hardware = who.client.hardware;
         // iPXE in disguise is counted under the loader that it pretends to need.
-        let counted = boot::decide(exchange.request, &self.config.boot, hardware, who.client.uuid, Chain::Sound);
+        let counted =
+            boot::decide(exchange.request, &self.config.boot, hardware, who.client.uuid, Chain::Sound);
         let counted = counted.usual.as_deref().unwrap_or(usual);
         let looping = self.loops.judge(hardware, counted, *now) == Chain::Looping;
         self.loops.record(hardware, counted, *now);

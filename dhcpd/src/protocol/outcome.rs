@@ -163,9 +163,13 @@ impl DropReason {
             Self::UnknownSubnet => "relayed from a subnet that the site does not have",
             Self::OtherServer => "meant for another DHCP server",
             Self::NoAddressNamed => "names no address where the message needs one",
-            Self::NoBinding => "asks for an address that this server knows nothing about (dhcp.authoritative is off)",
+            Self::NoBinding => {
+                "asks for an address that this server knows nothing about (dhcp.authoritative is off)"
+            }
             Self::PoolExhausted => "no address is left: enlarge lan.pool or add a reservation",
-            Self::StorageFailed => "leases cannot be written to disk, so no new address is promised: see status",
+            Self::StorageFailed => {
+                "leases cannot be written to disk, so no new address is promised: see status"
+            }
             Self::DeclineMismatch => "declines an address that it was not given",
             Self::ReleaseMismatch => "releases an address that it does not hold",
             Self::InformOutside => "asks for options from an address outside the LAN, or from none",

@@ -5,8 +5,8 @@ use std::net::Ipv4Addr;
 use dhcproto::v4::MessageType;
 
 use super::message::{BOOTREPLY, FLAG_BROADCAST, HEADER_BYTES, MAGIC_COOKIE};
-use super::options::code;
 use super::request::Request;
+use crate::code;
 
 /// The least a reply has: what BOOTP promised (RFC 951, RFC 1542 section 2.1), and some ROMs still expect.
 pub const REPLY_BYTES_MIN: usize = 300;

@@ -4,13 +4,14 @@
 //! message means (message type, addresses): with these broken the message is not answered.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::net::Ipv4Addr;
 
 use dhcproto::v4::MessageType;
 
 use super::message::{FLAG_BROADCAST, Hardware, Malformed, Message};
-use super::options::{Options, code};
+use super::options::Options;
+use crate::code;
+use crate::uuid::Uuid;
 
 /// The smallest message that every client must accept (RFC 2132 section 9.10), IP and UDP headers included.
 pub const MESSAGE_BYTES_MIN: u16 = 576;
@@ -20,70 +21,6 @@ pub const MESSAGE_BYTES_MAX: u16 = 1500;
 
 /// IP and UDP headers.
 const HEADERS_BYTES: usize = 28;
-
-/// A machine's UUID (option 97) in the byte order of the wire; prints as people write it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Uuid(pub [u8; 16]);
-
-/// UUIDs that boards carry before anybody gave them one; they name no single machine.
-const PLACEHOLDERS: [[u8; 16]; 5] = [
-    [0; 16],
-    [0xff; 16],
-    [0, 2, 0, 3, 0, 4, 0, 5, 0, 6, 0, 7, 0, 8, 0, 9],
-    [3, 0, 2, 0, 4, 0, 5, 0, 0, 6, 0, 7, 0, 8, 0, 9],
-    [0x12, 0x34, 0x56, 0x78, 0x90, 0xab, 0xcd, 0xef, 0x12, 0x34, 0x56, 0x78, 0x90, 0xab, 0xcd, 0xef],
-];
-
-impl Uuid {
-    /// The UUID in a value of option 97 (RFC 4578 section 2.3): type 0 and 16 bytes that name a machine.
-    pub fn of_option(value: &[u8]) -> Option<Self> {
-        let bytes: [u8; 16] = value.strip_prefix(&[0])?.try_into().ok()?;
-        (!PLACEHOLDERS.contains(&bytes)).then_some(Self(bytes))
-    }
-
-    /// The UUID that people and `dmidecode` write as `4e420000-0000-4000-8000-000000000011`; its first three
-    /// fields go over the wire in the other byte order, as SMBIOS 2.6 stores them. `None` if the text is
-    /// no UUID.
-    pub fn parse(text: &str) -> Option<Self> {
-        let digits: Vec<u8> =
-            text.chars().filter(|&c| c != '-').map(|c| c.to_digit(16).map(|d| d as u8)).collect::<Option<_>>()?;
-        let bytes: Vec<u8> = digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect();
-        if digits.len() != 32 {
-            return None;
-        }
-        Some(Self(bytes.try_into().ok()?).swapped())
-    }
-
-    /// The same UUID with its first three fields in the other byte order.
-    ///
-    /// Firmware of before SMBIOS 2.6 sends what is printed; a machine is known by either.
-    #[must_use]
-    pub fn swapped(self) -> Self {
-        let mut bytes = self.0;
-        bytes[..4].reverse();
-        bytes[4..6].reverse();
-        bytes[6..8].reverse();
-        Self(bytes)
-    }
-}
-
-impl fmt::Display for Uuid {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, byte) in self.swapped().0.iter().enumerate() {
-            if matches!(index, 4 | 6 | 8 | 10) {
-                f.write_str("-")?;
-            }
-            write!(f, "{byte:02x}")?;
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Debug for Uuid {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
 
 /// A message from a client, with what its options say.
 #[derive(Clone, Debug)]
@@ -178,7 +115,8 @@ impl<'p> Request<'p> {
     /// The most bytes a UDP payload to this client may have: option 57, at least [`MESSAGE_BYTES_MIN`] and
     /// at most [`MESSAGE_BYTES_MAX`], less the headers.
     pub fn payload_max(&self) -> usize {
-        let stated = self.options().fixed(code::MAX_MESSAGE_SIZE).map_or(MESSAGE_BYTES_MIN, u16::from_be_bytes);
+        let stated =
+            self.options().fixed(code::MAX_MESSAGE_SIZE).map_or(MESSAGE_BYTES_MIN, u16::from_be_bytes);
         usize::from(stated.clamp(MESSAGE_BYTES_MIN, MESSAGE_BYTES_MAX)) - HEADERS_BYTES
     }
 
@@ -320,7 +258,8 @@ pub fn sanitised(raw: &[u8]) -> Option<String> {
         && label.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
         && !label.starts_with(b"-")
         && !label.ends_with(b"-");
-    let rest_sound = raw.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'));
+    let rest_sound =
+        raw.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'));
     (sound && rest_sound).then(|| String::from_utf8_lossy(label).to_ascii_lowercase())
 }
 
@@ -375,27 +314,22 @@ mod tests {
     }
 
     #[test]
-    fn d19_only_a_whole_uuid_that_names_one_machine_counts() {
-        let uuid = |value: &[u8]| Uuid::of_option(value);
-        assert_eq!(uuid(&[]), None);
-        assert_eq!(uuid(&[0; 17]), None, "all zeros");
-        assert_eq!(uuid(&[1; 17]), None, "type 1");
-        assert_eq!(uuid(&[0; 255]), None);
-        let mut value = [0u8; 17];
-        value[1..5].copy_from_slice(&[0x4e, 0x42, 0, 0]);
-        assert_eq!(uuid(&value).unwrap().to_string(), "0000424e-0000-0000-0000-000000000000");
-        assert_eq!(uuid(&value), Uuid::parse("0000424e-0000-0000-0000-000000000000"));
-        assert_eq!(uuid(&value).unwrap().swapped().to_string(), "4e420000-0000-0000-0000-000000000000");
-        assert_eq!(Uuid::parse("4e42"), None);
-    }
-
-    #[test]
     fn d28_host_names_are_reduced_or_refused() {
         assert_eq!(sanitised(b"Node-1"), Some("node-1".into()));
         assert_eq!(sanitised(b"cp1.edge.example.com"), Some("cp1".into()));
         assert_eq!(sanitised(b"cp1\0"), Some("cp1".into()));
-        for bad in [&b""[..], b"-a", b"a-", b"a/b", b"..", b"$(reboot)", b"a\0b", b"a;b", "ä".as_bytes(), &[b'a'; 64]]
-        {
+        for bad in [
+            &b""[..],
+            b"-a",
+            b"a-",
+            b"a/b",
+            b"..",
+            b"$(reboot)",
+            b"a\0b",
+            b"a;b",
+            "ä".as_bytes(),
+            &[b'a'; 64],
+        ] {
             assert_eq!(sanitised(bad), None, "{bad:?}");
         }
         assert_eq!(request(&[81, 7, 4, 0, 0, 3, b'c', b'p', b'1']).host_name(), Some("cp1".into()));

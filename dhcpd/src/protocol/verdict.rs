@@ -86,7 +86,11 @@ impl View<'_> {
             return proposal(lease.address, None, format!("the address it has or had last, found {how}"));
         }
         if let Some(wish) = wish.filter(|&wish| self.config.in_pool(wish) && self.leases.at(wish).is_none()) {
-            return proposal(wish, Some(Source::Fresh), "the pool address it asked for, which is free".to_owned());
+            return proposal(
+                wish,
+                Some(Source::Fresh),
+                "the pool address it asked for, which is free".to_owned(),
+            );
         }
         let (address, source) = self.leases.next(self.now).ok_or(DropReason::PoolExhausted)?;
         let rule = match source {
@@ -114,7 +118,9 @@ impl View<'_> {
         if let Some(reserved) = who.known.and_then(|known| known.address) {
             let busy = self.is_used_by_another(who, reserved);
             return match (wanted == reserved, busy) {
-                (true, false) => Verdict::Grant { reserved: true, rule: format!("reservation: {}", who.because) },
+                (true, false) => {
+                    Verdict::Grant { reserved: true, rule: format!("reservation: {}", who.because) }
+                }
                 (true, true) => Verdict::Refuse(format!("{reserved} is still leased to another client")),
                 (false, true) => self.judge_dynamic(who, wanted, asking, speak),
                 (false, false) => Verdict::Refuse(format!("{reserved} is reserved for this client")),
@@ -163,8 +169,8 @@ impl View<'_> {
 
     /// Whether somebody other than `who` lives on `address`.
     fn is_used_by_another(&self, who: &Who<'_>, address: Ipv4Addr) -> bool {
-        self.leases
-            .at(address)
-            .is_some_and(|lease| lease.is_live(self.now) && !who.owns(lease, self.config, self.moves, self.now))
+        self.leases.at(address).is_some_and(|lease| {
+            lease.is_live(self.now) && !who.owns(lease, self.config, self.moves, self.now)
+        })
     }
 }

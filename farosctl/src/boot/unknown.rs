@@ -7,8 +7,9 @@ use std::time::SystemTime;
 use faros_common::clock;
 use faros_common::site::{Mac, Site};
 use serde::Serialize;
+use serde_json::Value;
 
-use crate::daemons::DHCPD;
+use crate::daemons::{DHCPD, IGNITION_HTTP};
 use crate::events::event::Event;
 use crate::events::stream;
 use crate::exit::{Exit, Failure, advice};
@@ -68,13 +69,15 @@ pub(super) async fn run(session: &mut Session) -> Result<Exit, Failure> {
         }
     }
     stream::sort_by_time(&mut events);
-    let machines = strangers(&site, &leases, &events);
+    // Asked for a script, perhaps longer ago than events reach.
+    let asked = session.daemons.get(IGNITION_HTTP, "/unknown").await.unwrap_or_default();
+    let machines = strangers(&site, &leases, &asked, &events);
     session.show(&Strangers { now: clock::wall(), machines })?;
     Ok(exit)
 }
 
-/// Every card in leases and events that the site file does not name, the latest seen first.
-fn strangers(site: &Site, leases: &[Lease], events: &[Event]) -> Vec<Stranger> {
+/// Every card in leases, in what ignition-http remembers, and in events, that the site file does not name, the latest seen first.
+fn strangers(site: &Site, leases: &[Lease], asked: &Value, events: &[Event]) -> Vec<Stranger> {
     let known = known_macs(site);
     let is_strange = |mac: &Mac| !known.contains(mac) && !site.dhcp.ignore.contains(mac);
     let mut found: BTreeMap<Mac, Stranger> = BTreeMap::new();
@@ -84,6 +87,14 @@ fn strangers(site: &Site, leases: &[Lease], events: &[Event]) -> Vec<Stranger> {
         stranger.address = lease.address;
         stranger.host_name.clone_from(&lease.name);
         stranger.seen = lease.heard;
+    }
+    for machine in asked.get("machines").and_then(Value::as_array).into_iter().flatten() {
+        let text = |key: &str| machine.get(key).and_then(Value::as_str);
+        let Some(mac) = text("mac").and_then(|mac| mac.parse().ok()).filter(is_strange) else { continue };
+        let stranger = found.entry(mac).or_default();
+        stranger.address = stranger.address.or(text("address").and_then(|address| address.parse().ok()));
+        stranger.last_event = Some("machine_unknown".to_owned());
+        stranger.seen = text("last").and_then(time::parse).max(stranger.seen);
     }
     for event in events {
         // A machine may be known by its UUID while its card is new.
@@ -186,10 +197,14 @@ mod tests {
         };
         let events =
             [event("52:54:00:00:08:12", 20), event("52:54:00:00:00:99", 30), event("52:54:00:00:08:11", 40)];
-        let found = strangers(&site, &leases, &events);
+        let asked = json!({ "machines": [{ "mac": "52:54:00:cc:00:01", "address": "192.168.8.131" }, 7, { "mac": null }] });
+        let found = strangers(&site, &leases, &asked, &events);
         let seen: Vec<_> =
             found.iter().map(|machine| (machine.mac.as_str(), machine.resembles.as_deref())).collect();
-        assert_eq!(seen, [("52:54:00:00:08:12", Some("cp1")), ("52:54:00:aa:bb:cc", None)]);
+        assert_eq!(
+            seen,
+            [("52:54:00:00:08:12", Some("cp1")), ("52:54:00:aa:bb:cc", None), ("52:54:00:cc:00:01", None)]
+        );
         assert_eq!(found[1].host_name.as_deref(), Some("laptop"));
     }
 }

@@ -1,7 +1,7 @@
 //! Reading the daemons' streams: what they remember, and what comes.
 //!
-//! When following, one task per daemon reads its stream and begins again, after the last number it saw,
-//! whenever the stream ends: a daemon that restarts goes on with higher numbers. The tasks end when the
+//! When following, one task per daemon reads its stream and begins again whenever the stream ends: after the
+//! last number it saw, or with the first event of the new process where the daemon was restarted. The tasks end when the
 //! [`Follower`] is dropped.
 
 use std::collections::BTreeMap;
@@ -132,7 +132,16 @@ async fn follow_one(daemons: Daemons, name: String, mut since: u64, sender: mpsc
     let socket = daemons.socket(&name);
     let mut wait = RETRY_FIRST;
     let mut connected = true;
+    let mut process = process_of(&daemons, &name).await;
     loop {
+        let now = process_of(&daemons, &name).await;
+        if now.is_some() {
+            // Another process counts anew; should the clock have stepped back meanwhile, even from further below.
+            if process.is_some() && process != now {
+                since = 0;
+            }
+            process = now;
+        }
         let path = format!("/events?follow=1&since={since}");
         if let Ok(mut lines) = client::follow(&socket, &path).await {
             if !connected && sender.send(Arrival::Note(format!("{name} is back"))).await.is_err() {
@@ -162,6 +171,12 @@ async fn follow_one(daemons: Daemons, name: String, mut since: u64, sender: mpsc
         tokio::time::sleep(wait).await;
         wait = (wait * 2).min(RETRY_MAX);
     }
+}
+
+/// What tells one process of a daemon from the next; `None` while it does not answer.
+async fn process_of(daemons: &Daemons, name: &str) -> Option<String> {
+    let status = daemons.get(name, "/status").await.ok()?;
+    Some(format!("{} {}", status.get("pid").unwrap_or_default(), status.get("started").unwrap_or_default()))
 }
 
 #[cfg(test)]

@@ -43,6 +43,8 @@ pub(crate) struct Trace {
     pub(crate) refused_address: Option<Trouble>,
     pub(crate) declined: Option<Trouble>,
     pub(crate) armed: Option<SystemTime>,
+    /// Anything that the machine itself did.
+    pub(crate) heard: Option<SystemTime>,
     /// The latest step, since the node was armed last.
     pub(crate) step: Option<(Step, SystemTime)>,
     pub(crate) file_failed: Option<Trouble>,
@@ -82,6 +84,9 @@ impl Trace {
             let reason = reasons.iter().find_map(|key| event.text(key)).filter(|text| !text.is_empty());
             Some(Trouble { at, what, reason: reason.unwrap_or("no reason given").to_owned() })
         };
+        if !matches!(event.id.as_str(), "node_armed" | "node_held" | "lease_expired") {
+            self.heard = Some(at);
+        }
         match event.id.as_str() {
             "dhcp_offered" => self.offered = Some(at),
             "dhcp_acked" | "lease_granted" | "lease_renewed" => self.acknowledged = Some(at),
@@ -125,7 +130,7 @@ impl Trace {
 
     /// Whether anything at all was heard of the machine itself.
     pub(crate) fn is_silent(&self) -> bool {
-        *self == Self { armed: self.armed, ..Self::default() }
+        self.heard.is_none()
     }
 }
 

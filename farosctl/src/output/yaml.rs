@@ -98,7 +98,7 @@ fn quoted(text: &str) -> String {
             '\t' => shown.push_str("\\t"),
             '\r' => shown.push_str("\\r"),
             c if c.is_control() || super::is_invisible(c) => {
-                shown.push_str(&format!("\\u{:04x}", u32::from(c)))
+                shown.push_str(&format!("\\u{:04x}", u32::from(c)));
             }
             c => shown.push(c),
         }

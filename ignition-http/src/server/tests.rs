@@ -567,11 +567,9 @@ async fn a_node_walks_the_whole_way() {
             "script_served",
             "kernel_served",
             "file_served",
-            "script_served",
             "ignition_served",
             "ignition_served",
             "node_installed",
-            "node_disk",
             "node_disk"
         ]
     );

@@ -8,9 +8,11 @@ use faros_common::site::Mac;
 use hyper::StatusCode;
 use serde_json::json;
 
+use super::script::again;
 use super::{Known, Peer, Service};
 use crate::protocol::identity::{Claim, Identity, Uuid};
 use crate::protocol::journey::{Ending, Plan};
+use crate::protocol::script::{Loader, render};
 
 impl Service {
     pub(super) async fn explain(self: &Arc<Self>, request: &AdminRequest) -> AdminResponse {
@@ -97,6 +99,7 @@ impl Service {
             "unknown" => "be told that it is unknown, and go to its local disk",
             _ => "go to its local disk",
         };
-        AdminResponse::json(&json!({ "would": would, "rule": rule, "because": because }))
+        let script = render(Loader::Ipxe, &decision.script, &again(&config, Loader::Ipxe, claim));
+        AdminResponse::json(&json!({ "would": would, "rule": rule, "because": because, "script": script }))
     }
 }

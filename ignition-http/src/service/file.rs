@@ -184,7 +184,8 @@ impl Service {
             if notable {
                 let millis = clock::now().duration_since(begun).as_millis() as u64;
                 let event = about(Event::new(id).address(peer.address), node.as_ref());
-                service.events.emit(event.with("path", path).with("bytes", bytes).with("millis", millis));
+                let event = event.with("path", path.as_str()).with("bytes", bytes).with("millis", millis);
+                service.emit_seldom(peer, &[id, &path], event);
             }
         })
     }
@@ -196,13 +197,14 @@ impl Service {
                 self.counters.refuse("seed");
                 debug!(event = "seed_refused", path, address = %peer.address, "an Ignition file was asked for by path");
                 let event = about(Event::new("seed_refused").address(peer.address), purpose.node.as_ref());
-                self.events.emit(event.with("path", path.as_str()));
+                self.emit_seldom(peer, &["seed_refused", path], event.with("path", path.as_str()));
                 plain(StatusCode::FORBIDDEN, "Ignition files are not served by path\n")
             }
             OpenError::Missing if purpose.expected => {
                 warn!(event = "boot_file_missing", path, address = %peer.address, "a profile's file is not there");
                 let event = about(Event::new("file_failed").address(peer.address), purpose.node.as_ref());
-                self.events.emit(event.with("path", path.as_str()).with("reason", "it is not there (yet)"));
+                let event = event.with("path", path.as_str()).with("reason", "it is not there (yet)");
+                self.emit_seldom(peer, &["file_failed", path], event);
                 retry_later("the file is not here yet\n")
             }
             OpenError::Missing => plain(StatusCode::NOT_FOUND, "there is no such file\n"),

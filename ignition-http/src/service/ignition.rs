@@ -252,7 +252,8 @@ impl Service {
         if let Some(known) = known {
             // The card that asked, also where it is not the node's.
             let event = known.event("ignition_refused", peer, card);
-            self.events.emit(event.with("reason", reason).with("detail", text.as_str()));
+            let event = event.with("reason", reason).with("detail", text.as_str());
+            self.emit_seldom(peer, &["ignition_refused", &known.machine.name, reason], event);
         }
         match refused.status() {
             StatusCode::SERVICE_UNAVAILABLE => retry_later(&format!("{text}\n")),

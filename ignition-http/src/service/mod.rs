@@ -5,6 +5,7 @@ mod file;
 mod ignition;
 mod machines;
 mod node;
+mod quiet;
 mod report;
 mod script;
 
@@ -33,6 +34,7 @@ use crate::protocol::target::{Path, Query};
 use crate::store::Store;
 
 use machines::UnknownMachines;
+use quiet::Quiet;
 
 /// An answer.
 pub type Reply = Response<ReplyBody>;
@@ -55,6 +57,7 @@ pub struct Service {
     neighbours: Option<Neighbours>,
     leases: Leases,
     unknown: UnknownMachines,
+    quiet: Quiet,
 }
 
 /// Where a request came from.
@@ -106,6 +109,7 @@ impl Service {
             neighbours: neighbours.ok(),
             leases: Leases::new(run_dir),
             unknown: UnknownMachines::default(),
+            quiet: Quiet::default(),
         };
         service.take_up_nodes();
         service
@@ -196,6 +200,13 @@ impl Service {
         self.counters.refuse("method");
         let reply = plain(StatusCode::METHOD_NOT_ALLOWED, "this method is not served here\n");
         with(reply, ALLOW, HeaderValue::from_static(allowed))
+    }
+
+    /// Emits an event that `peer` can cause at will, unless it did so within the last second.
+    fn emit_seldom(&self, peer: Peer, what: &[&str], event: Event) {
+        if self.quiet.allows(peer.address, what, clock::now()) {
+            self.events.emit(event);
+        }
     }
 
     /// The card behind an address, as far as the kernel knows it.

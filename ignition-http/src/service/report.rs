@@ -28,7 +28,7 @@ impl Service {
             self.counters.refuse(denied.reason());
             debug!(event = "report_refused", node = name, address = %peer.address, "a report is not the node's own");
             let event = known.event("report_refused", peer, card).with("reason", denied.reason());
-            self.events.emit(event.with("detail", denied.text()));
+            self.emit_seldom(peer, &["report_refused", name], event.with("detail", denied.text()));
             let text = format!("{}\n", denied.text());
             return match denied {
                 crate::protocol::identity::SeedDenied::Undecided => retry_later(&text),

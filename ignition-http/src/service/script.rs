@@ -124,7 +124,7 @@ impl Service {
         let event = known.event(id, peer, card).with("action", decision.action).with("loader", loader.name());
         let event = event.with("because", decision.because.as_str());
         let profile = known.plan.profile.as_ref().map(|boot| boot.profile.as_str());
-        self.events.emit(event.with_some("profile", profile));
+        self.emit_seldom(peer, &[id, decision.action, name], event.with_some("profile", profile));
         info!(event = id, node = %name, address = %peer.address, action = decision.action, "boot script served");
         decision
     }
@@ -184,7 +184,8 @@ impl Service {
                 self.counters.refuse("identity_conflict");
                 debug!(event = "identity_conflict", address = %peer.address, %because, "a machine contradicts itself");
                 let event = Event::new("identity_conflict").address(peer.address);
-                self.events.emit(with_card(event).with("reason", because.as_str()));
+                let event = with_card(event).with("reason", because.as_str());
+                self.emit_seldom(peer, &["identity_conflict", because], event);
             }
         }
     }
@@ -211,7 +212,7 @@ fn install(config: &Config, known: &Known<'_>, profile: &BootPlan) -> Install {
 }
 
 /// The URL under which the same machine asks again: what it said, as far as it could be read.
-fn again(config: &Config, loader: Loader, claim: Claim) -> String {
+pub(super) fn again(config: &Config, loader: Loader, claim: Claim) -> String {
     let mac = claim.mac.map(|mac| format!("mac={}", mac.hyphenated()));
     let uuid = claim.uuid.map(|uuid| format!("uuid={uuid}"));
     let pairs: Vec<String> = mac.into_iter().chain(uuid).collect();

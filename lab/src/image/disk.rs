@@ -45,8 +45,9 @@ pub(super) fn build(kernel: &Path, initrd: &Path, work: &Path, path: &Path) -> R
 
     let boot = fs::read(BOOT_IMAGE).map_err(LabError::io("read", Path::new(BOOT_IMAGE)))?;
     let core = fs::read(&core).map_err(LabError::io("read", &core))?;
-    let front = front(&boot, &core)
-        .ok_or_else(|| LabError::Unplayable("GRUB's images do not fit before the first partition".to_owned()))?;
+    let front = front(&boot, &core).ok_or_else(|| {
+        LabError::Unplayable("GRUB's images do not fit before the first partition".to_owned())
+    })?;
     fs::write(path, front).map_err(LabError::io("write", path))?;
     let total = u64::from(PARTITION_START + PARTITION_SECTORS) * SECTOR as u64;
     let file = fs::File::options().write(true).open(path).map_err(LabError::io("open", path))?;
@@ -61,9 +62,11 @@ pub(super) fn build(kernel: &Path, initrd: &Path, work: &Path, path: &Path) -> R
     let (sectors, start) = (PARTITION_SECTORS.to_string(), PARTITION_START.to_string());
     mtools("mformat", &["-T", &sectors, "-h", "16", "-s", "63", "-H", &start, "::"])?;
     mtools("mmd", &["::/EFI", "::/EFI/BOOT", "::/faros"])?;
-    for (source, target) in
-        [(efi.as_path(), "::/EFI/BOOT/BOOTX64.EFI"), (kernel, "::/faros/vmlinuz"), (initrd, "::/faros/initrd")]
-    {
+    for (source, target) in [
+        (efi.as_path(), "::/EFI/BOOT/BOOTX64.EFI"),
+        (kernel, "::/faros/vmlinuz"),
+        (initrd, "::/faros/initrd"),
+    ] {
         mtools("mcopy", &[&source.display().to_string(), target])?;
     }
     Ok(())

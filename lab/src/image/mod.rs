@@ -42,8 +42,7 @@ const MODULES: [&str; 9] = [
 ];
 
 /// Where packages put the Ignition engine.
-const IGNITION: [&str; 2] =
-    ["/usr/lib/dracut/modules.d/30ignition/ignition", "/usr/libexec/ignition"];
+const IGNITION: [&str; 2] = ["/usr/lib/dracut/modules.d/30ignition/ignition", "/usr/libexec/ignition"];
 
 const BUSYBOX: &str = "/bin/busybox";
 
@@ -105,7 +104,9 @@ fn cache_dir() -> PathBuf {
         return target.join("lab-image");
     }
     let home = std::env::var_os("HOME").map_or_else(std::env::temp_dir, PathBuf::from);
-    std::env::var_os("XDG_CACHE_HOME").map_or_else(|| home.join(".cache"), PathBuf::from).join("faros/lab-image")
+    std::env::var_os("XDG_CACHE_HOME")
+        .map_or_else(|| home.join(".cache"), PathBuf::from)
+        .join("faros/lab-image")
 }
 
 fn key(versions: &BTreeMap<String, String>) -> String {

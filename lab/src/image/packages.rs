@@ -123,9 +123,9 @@ fn find_module(directory: &Path, name: &str) -> Option<PathBuf> {
 fn find(directory: &Path, is_it: impl Fn(&str) -> bool) -> Result<PathBuf, LabError> {
     let entries = fs::read_dir(directory).map_err(LabError::io("read", directory))?;
     let mut names = entries.filter_map(Result::ok).map(|entry| entry.path());
-    names
-        .find(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(&is_it))
-        .ok_or_else(|| LabError::Unplayable(format!("{} does not hold what was expected", directory.display())))
+    names.find(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(&is_it)).ok_or_else(|| {
+        LabError::Unplayable(format!("{} does not hold what was expected", directory.display()))
+    })
 }
 
 #[cfg(test)]

@@ -66,6 +66,7 @@ impl Spin {
         if !found {
             return;
         }
+        if std::env::var_os("FAROS_NOSPIN").is_some() { return; }
         if self.banned > 0 {
             self.banned -= 1;
             if self.banned == 0 {

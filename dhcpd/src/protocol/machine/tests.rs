@@ -16,10 +16,11 @@ use dhcproto::v4::MessageType;
 
 use super::super::leases::{Lease, State};
 use super::super::message::{Hardware, MAGIC_COOKIE};
-use super::super::options::{Options, code};
+use super::super::options::Options;
 use super::super::outcome::{Action, Arrival, Destination, DropReason, Outgoing, Promise};
 use super::super::time::Time;
 use super::{Machine, Storage};
+use crate::code;
 use crate::config::Config;
 
 pub(super) const SERVER: Ipv4Addr = Ipv4Addr::new(192, 168, 8, 1);
@@ -129,11 +130,18 @@ impl Seen {
     fn of(reply: Outgoing, promise: Option<Promise>) -> Self {
         let [a, b, c, d] = reply.bytes[16..20].try_into().unwrap();
         let kind = Options::frame(&reply.bytes[240..], &[], &[]).unwrap().fixed::<1>(53).unwrap()[0];
-        Self { kind: kind.into(), yiaddr: Ipv4Addr::new(a, b, c, d), to: reply.to, bytes: reply.bytes, promise }
+        Self {
+            kind: kind.into(),
+            yiaddr: Ipv4Addr::new(a, b, c, d),
+            to: reply.to,
+            bytes: reply.bytes,
+            promise,
+        }
     }
 
     pub(super) fn option(&self, code: u8) -> Option<Vec<u8>> {
-        let options = Options::frame(&self.bytes[240..], &self.bytes[108..236], &self.bytes[44..108]).unwrap();
+        let options =
+            Options::frame(&self.bytes[240..], &self.bytes[108..236], &self.bytes[44..108]).unwrap();
         options.get(code).map(std::borrow::Cow::into_owned)
     }
 

@@ -63,7 +63,7 @@ fn site() -> Config {
     config.router = Some(server);
     config.resolvers = vec![server];
     config.clocks = vec![server];
-    config.boot = crate::protocol::boot::BootServers { tftp: Some(server), http: Some((server, 8080)) };
+    config.boot = crate::config::BootServers { tftp: Some(server), http: Some((server, 8080)) };
     config.set_known(vec![Known {
         name: "nb1".into(),
         kind: OwnerKind::Node,

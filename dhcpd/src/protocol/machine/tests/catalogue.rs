@@ -60,7 +60,8 @@ fn d13_d14_options_of_wrong_length_are_absent_and_shift_nothing() {
             let packet = discover(stranger(1)).option(code, &vec![0x41; length]).option(55, &[6, 3]);
             let offer = survives(packet).unwrap();
             assert!(matches!(offer.kind, MessageType::Offer | MessageType::Ack), "{code}/{length}");
-            let order: Vec<u8> = Options::frame(&offer.bytes[240..], &[], &[]).unwrap().iter().map(|o| o.0).collect();
+            let order: Vec<u8> =
+                Options::frame(&offer.bytes[240..], &[], &[]).unwrap().iter().map(|o| o.0).collect();
             let place = |code| order.iter().position(|&o| o == code).unwrap();
             assert!(place(6) < place(3), "{code}/{length} shifted option 55");
         }
@@ -169,7 +170,8 @@ fn d40_a_release_by_a_stranger_or_with_a_wrong_identifier_is_ignored() {
     assert_eq!(bench.reason(release(stranger(2)).option(61, &[0, 1, 2])), DropReason::ReleaseMismatch);
     assert_eq!(bench.reason(release(stranger(1)).option(61, &[0, 9, 9])), DropReason::ReleaseMismatch);
     assert_eq!(bench.state(address), Some(State::Active));
-    let other = Packet::new(MessageType::Release, stranger(1)).ciaddr(address).server(pool(9)).option(61, &[0, 1, 2]);
+    let other =
+        Packet::new(MessageType::Release, stranger(1)).ciaddr(address).server(pool(9)).option(61, &[0, 1, 2]);
     assert_eq!(bench.reason(other), DropReason::OtherServer);
     assert_eq!(bench.reason(release(stranger(1)).option(61, &[0, 1, 2])), DropReason::Released);
 }

@@ -45,7 +45,7 @@ fn every_card_of_a_node_gets_the_nodes_address() {
 fn a_configured_uuid_comes_before_the_card_in_either_byte_order() {
     let mut config = Config::for_tests();
     let mut known = config.known.clone();
-    let uuid = crate::protocol::request::Uuid::parse("4e420000-0000-4000-8000-000000000011").unwrap();
+    let uuid = crate::uuid::Uuid::parse("4e420000-0000-4000-8000-000000000011").unwrap();
     known[0].uuid = Some(uuid);
     config.set_known(known);
     for uuid in [uuid, uuid.swapped()] {
@@ -110,9 +110,8 @@ fn cloned_systems_with_one_identifier_do_not_share_an_address() {
 #[test]
 fn a_client_without_a_card_is_known_by_its_identifier() {
     let mut bench = Bench::new();
-    let infiniband = |kind| {
-        Packet::new(kind, [0; 6]).field(1, &[32, 0]).broadcast().option(61, &[255, 1, 1, 1, 1])
-    };
+    let infiniband =
+        |kind| Packet::new(kind, [0; 6]).field(1, &[32, 0]).broadcast().option(61, &[255, 1, 1, 1, 1]);
     let offer = bench.reply(infiniband(MessageType::Discover));
     assert_eq!(offer.to, Destination::Broadcast);
     bench.reply(infiniband(MessageType::Request).server(SERVER).wants(offer.yiaddr));

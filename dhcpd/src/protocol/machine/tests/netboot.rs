@@ -22,7 +22,8 @@ fn firmware_gets_its_loader_in_every_place_and_never_option_60_or_43() {
 
 #[test]
 fn http_boot_gets_a_url_and_its_class_back() {
-    let offer = Bench::new().reply(discover(CP1).option(60, b"HTTPClient:Arch:00016:UNDI:003000").option(93, &[0, 16]));
+    let offer = Bench::new()
+        .reply(discover(CP1).option(60, b"HTTPClient:Arch:00016:UNDI:003000").option(93, &[0, 16]));
     assert_eq!(offer.text(60).as_deref(), Some("HTTPClient"));
     assert_eq!(offer.text(67).as_deref(), Some("http://192.168.8.1:8080/loaders/snponly.efi"));
 }

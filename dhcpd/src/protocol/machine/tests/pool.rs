@@ -128,7 +128,12 @@ fn addresses_are_probed_before_anybody_asks_and_the_first_offer_does_not_wait() 
     bench.machine.on_link(true);
     bench.machine.on_timeout(bench.now, &mut bench.actions);
     assert_eq!(probed(&bench).len(), 16, "the whole small pool");
-    bench.machine.on_address_in_use(pool(128), Hardware::new(1, &[2, 9, 9, 9, 9, 9]), bench.now, &mut bench.actions);
+    bench.machine.on_address_in_use(
+        pool(128),
+        Hardware::new(1, &[2, 9, 9, 9, 9, 9]),
+        bench.now,
+        &mut bench.actions,
+    );
     assert!(bench.has_event("dhcp_address_conflict"));
     let_time_pass(&mut bench, 2);
     assert_eq!(bench.machine.leases().probed_count(), 15);

@@ -9,23 +9,49 @@ use crate::store::{Record, Replayed};
 
 #[derive(Clone, Debug)]
 enum Step {
-    Discover { client: u8, uuid: bool, id: u8 },
+    Discover {
+        client: u8,
+        uuid: bool,
+        id: u8,
+    },
     /// Takes the last offer, if there was one.
-    Select { client: u8, uuid: bool, id: u8 },
-    Renew { client: u8 },
-    InitReboot { client: u8, last: u8 },
-    Steal { client: u8, last: u8 },
-    Release { client: u8 },
-    Decline { client: u8 },
-    Wait { secs: u16 },
-    Squat { last: u8 },
+    Select {
+        client: u8,
+        uuid: bool,
+        id: u8,
+    },
+    Renew {
+        client: u8,
+    },
+    InitReboot {
+        client: u8,
+        last: u8,
+    },
+    Steal {
+        client: u8,
+        last: u8,
+    },
+    Release {
+        client: u8,
+    },
+    Decline {
+        client: u8,
+    },
+    Wait {
+        secs: u16,
+    },
+    Squat {
+        last: u8,
+    },
     Tick,
     DiskFails,
     DiskHeals,
     /// Power is cut: what was not on disk is gone.
     Crash,
     /// The site file changes between two pools.
-    Reload { small: bool },
+    Reload {
+        small: bool,
+    },
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -109,7 +135,8 @@ impl World {
             }
             MessageType::Ack => {
                 let secs = u32::from_be_bytes(seen.option(51).unwrap().try_into().unwrap());
-                self.believes.insert(client, (seen.yiaddr, self.bench.now + Duration::from_secs(secs.into())));
+                self.believes
+                    .insert(client, (seen.yiaddr, self.bench.now + Duration::from_secs(secs.into())));
                 self.check_address(client, seen.yiaddr)?;
                 self.check_owners(client, seen.yiaddr)?;
             }
@@ -143,8 +170,8 @@ impl World {
         Ok(())
     }
 
-    fn step(&mut self, step: Step) -> Result<(), TestCaseError> {
-        match step {
+    fn step(&mut self, step: &Step) -> Result<(), TestCaseError> {
+        match *step {
             Step::Discover { client, uuid, id } => {
                 self.exchange(client, Self::dress(discover(card(client)), client, uuid, id))?;
             }
@@ -200,7 +227,13 @@ impl World {
                 if !self.disk_ok {
                     self.disk_ok = true;
                     self.bench.machine.on_storage(Storage::Healthy);
-                    self.disk = self.bench.machine.leases().iter().map(|l| Record::Lease(l.clone()).encode()).collect();
+                    self.disk = self
+                        .bench
+                        .machine
+                        .leases()
+                        .iter()
+                        .map(|l| Record::Lease(l.clone()).encode())
+                        .collect();
                 }
             }
             Step::Crash => {
@@ -251,7 +284,7 @@ proptest! {
     #[test]
     fn whatever_happens_no_address_has_two_live_owners(steps in steps()) {
         let mut world = World::new();
-        for step in steps {
+        for step in &steps {
             world.step(step)?;
         }
     }

@@ -61,7 +61,10 @@ fn init_reboot_with_the_right_address_is_granted_and_with_a_wrong_one_refused() 
     let ack = bench.reply(init_reboot(stranger(1), address));
     assert_eq!((ack.kind, ack.promise), (MessageType::Ack, Some(Promise::Standing)));
     let nak = bench.reply(init_reboot(stranger(1), pool(140)));
-    assert_eq!((nak.kind, nak.yiaddr, nak.to), (MessageType::Nak, Ipv4Addr::UNSPECIFIED, Destination::Broadcast));
+    assert_eq!(
+        (nak.kind, nak.yiaddr, nak.to),
+        (MessageType::Nak, Ipv4Addr::UNSPECIFIED, Destination::Broadcast)
+    );
     assert!(nak.text(56).unwrap().contains("192.168.8.128"), "{:?}", nak.text(56));
     assert_eq!(nak.option(51), None);
 }
@@ -90,7 +93,10 @@ fn renewing_and_rebinding_extend_and_are_answered_at_the_clients_address() {
     let until = bench.lease(address).unwrap().until;
     bench.after_secs(1800);
     let ack = bench.reply(renew(stranger(1), address));
-    assert_eq!((ack.kind, ack.promise, ack.to), (MessageType::Ack, Some(Promise::Standing), Destination::Client(address)));
+    assert_eq!(
+        (ack.kind, ack.promise, ack.to),
+        (MessageType::Ack, Some(Promise::Standing), Destination::Client(address))
+    );
     assert_eq!(ack.bytes[12..16], address.octets(), "ciaddr goes back (table 3)");
     assert_eq!(bench.lease(address).unwrap().until.since(until).as_secs(), 1800);
     assert!(bench.has_event("lease_renewed") && bench.has_event("dhcp_acked"));
@@ -126,7 +132,10 @@ fn renewing_after_the_end_is_granted_while_nobody_else_has_the_address() {
 fn a_request_without_any_address_gets_no_answer() {
     let mut bench = Bench::new();
     assert_eq!(bench.reason(Packet::new(MessageType::Request, stranger(1))), DropReason::NoAddressNamed);
-    assert_eq!(bench.reason(Packet::new(MessageType::Request, stranger(1)).server(SERVER)), DropReason::NoAddressNamed);
+    assert_eq!(
+        bench.reason(Packet::new(MessageType::Request, stranger(1)).server(SERVER)),
+        DropReason::NoAddressNamed
+    );
     let broken = Packet::new(MessageType::Request, stranger(1)).option(50, &[1, 2, 3]);
     assert_eq!(bench.reason(broken), DropReason::BadOption);
 }
@@ -150,7 +159,10 @@ fn replies_go_where_section_4_1_says() {
 fn rapid_commit_takes_two_messages_where_this_server_is_the_authority() {
     let mut bench = Bench::new();
     let ack = bench.reply(discover(stranger(1)).option(80, &[]));
-    assert_eq!((ack.kind, ack.promise, ack.option(80)), (MessageType::Ack, Some(Promise::New), Some(Vec::new())));
+    assert_eq!(
+        (ack.kind, ack.promise, ack.option(80)),
+        (MessageType::Ack, Some(Promise::New), Some(Vec::new()))
+    );
     assert_eq!(bench.state(ack.yiaddr), Some(State::Active));
     assert_eq!(silent_site().reply(discover(stranger(1)).option(80, &[])).kind, MessageType::Offer);
     assert_eq!(Bench::new().reply(discover(stranger(1)).option(80, &[1])).kind, MessageType::Offer);
@@ -175,7 +187,12 @@ fn release_ends_the_lease_and_the_client_finds_its_address_again() {
     assert_eq!(bench.reason(release), DropReason::Released);
     assert!(bench.has_event("lease_released"));
     assert_eq!(bench.state(address), Some(State::Ended));
-    assert!(bench.actions.iter().any(|action| matches!(action, Action::Note(lease) if lease.state == State::Ended)));
+    assert!(
+        bench
+            .actions
+            .iter()
+            .any(|action| matches!(action, Action::Note(lease) if lease.state == State::Ended))
+    );
     assert_ne!(bench.dora(stranger(2)), address);
     assert_eq!(bench.dora(stranger(1)), address);
 }
@@ -186,5 +203,8 @@ fn the_client_identifier_goes_back_as_it_came() {
     for id in [&[0xff; 255][..], &[1, 2], &[7]] {
         assert_eq!(bench.reply(discover(stranger(1)).option(61, id)).option(61).as_deref(), Some(id));
     }
-    assert_eq!(bench.reply(init_reboot(stranger(1), RESERVED).option(61, &[1, 2])).option(61), Some(vec![1, 2]));
+    assert_eq!(
+        bench.reply(init_reboot(stranger(1), RESERVED).option(61, &[1, 2])).option(61),
+        Some(vec![1, 2])
+    );
 }

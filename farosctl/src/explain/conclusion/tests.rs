@@ -312,10 +312,11 @@ fn coming_back_from_the_disk_again_and_again_is_a_loop() {
 
 #[test]
 fn arming_begins_a_new_way() {
-    let case = Case {
-        node: Some(node("armed", 10)),
-        ..events(&["500 node_disk", "400 lease_renewed", "10 node_armed"])
-    };
+    let mut lines = vec!["500 node_disk", "400 lease_renewed", "100 node_armed"];
+    let case = Case { node: Some(node("armed", 100)), ..events(&lines) };
+    assert_concludes(&case, Health::UnderWay, "none", &["armed 1 min ago", "next network boot"]);
+    lines.push("90 dhcp_acked");
+    let case = Case { node: Some(node("armed", 100)), ..events(&lines) };
     assert_concludes(&case, Health::Stalled, "dhcp", &["loader was never fetched"]);
 }
 

@@ -1,0 +1,36 @@
+//! Option codes, by their names in RFC 2132 and its successors.
+#![expect(missing_docs, reason = "the names are those of the registry")]
+
+pub const PAD: u8 = 0;
+pub const SUBNET_MASK: u8 = 1;
+pub const ROUTER: u8 = 3;
+pub const DOMAIN_NAME_SERVER: u8 = 6;
+pub const HOST_NAME: u8 = 12;
+pub const DOMAIN_NAME: u8 = 15;
+pub const BROADCAST_ADDRESS: u8 = 28;
+pub const NTP_SERVERS: u8 = 42;
+pub const VENDOR_SPECIFIC: u8 = 43;
+pub const REQUESTED_ADDRESS: u8 = 50;
+pub const LEASE_TIME: u8 = 51;
+pub const OVERLOAD: u8 = 52;
+pub const MESSAGE_TYPE: u8 = 53;
+pub const SERVER_IDENTIFIER: u8 = 54;
+pub const PARAMETER_LIST: u8 = 55;
+pub const MESSAGE: u8 = 56;
+pub const MAX_MESSAGE_SIZE: u8 = 57;
+pub const RENEWAL_TIME: u8 = 58;
+pub const REBINDING_TIME: u8 = 59;
+pub const VENDOR_CLASS: u8 = 60;
+pub const CLIENT_IDENTIFIER: u8 = 61;
+pub const TFTP_SERVER_NAME: u8 = 66;
+pub const BOOTFILE_NAME: u8 = 67;
+pub const USER_CLASS: u8 = 77;
+pub const RAPID_COMMIT: u8 = 80;
+pub const CLIENT_FQDN: u8 = 81;
+pub const RELAY_AGENT: u8 = 82;
+pub const CLIENT_ARCHITECTURE: u8 = 93;
+pub const CLIENT_MACHINE_ID: u8 = 97;
+pub const SUBNET_SELECTION: u8 = 118;
+pub const DOMAIN_SEARCH: u8 = 119;
+pub const ETHERBOOT: u8 = 175;
+pub const END: u8 = 255;
