@@ -1,5 +1,8 @@
 //! The machine with its wires: actions become datagrams, frames, journal records, events and counters.
 
+mod lan;
+mod sending;
+
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -316,145 +319,6 @@ impl Engine {
         let records = store::snapshot(self.machine.leases().iter(), Stamp { time: now, reading });
         if let Err(error) = self.group.snapshot(records) {
             debug!(event = "snapshot_refused", %error, "no snapshot now");
-        }
-    }
-
-    /// Sends what may go out.
-    pub(crate) fn flush(&mut self, now: Time) {
-        if self.group.snapshot_due() {
-            self.snapshot(now);
-        }
-        if self.outbox.is_empty() {
-            return;
-        }
-        let outbox = std::mem::take(&mut self.outbox);
-        let config = Arc::clone(self.machine.config());
-        let client_port = config.port.saturating_add(1);
-        let mut datagrams = Vec::with_capacity(BATCH);
-        for reply in &outbox {
-            match reply.to {
-                Destination::Relay(to) => datagrams.push(Datagram { to, bytes: &reply.bytes }),
-                Destination::Client(address) => {
-                    datagrams
-                        .push(Datagram { to: SocketAddrV4::new(address, client_port), bytes: &reply.bytes });
-                }
-                Destination::Card(card, address) if card.address().len() <= CARD_BYTES_MAX => {
-                    self.send_frame(&config, card.address(), (address, client_port), &reply.bytes);
-                }
-                Destination::Card(..) | Destination::Broadcast => {
-                    self.send_frame(
-                        &config,
-                        &BROADCAST_CARD,
-                        (Ipv4Addr::BROADCAST, client_port),
-                        &reply.bytes,
-                    );
-                }
-            }
-        }
-        self.send_datagrams(config.server, &datagrams);
-        for reply in outbox {
-            self.metrics.replied(&reply.bytes);
-            if let Some(card) = reply.bytes.get(28..34).filter(|_| reply.bytes[1] == 1) {
-                self.unanswered.answered(Hardware::new(1, card));
-            }
-            for event in reply.events {
-                self.events.emit(event);
-            }
-        }
-    }
-
-    fn send_datagrams(&self, source: Ipv4Addr, mut datagrams: &[Datagram<'_>]) {
-        while !datagrams.is_empty() {
-            match platform::send_batch(self.wires.udp, source, datagrams) {
-                Ok(sent) => datagrams = &datagrams[sent.max(1)..],
-                Err(error) => {
-                    // The first one was refused: an unreachable client must not cost the others theirs.
-                    debug!(event = "send_failed", to = %datagrams[0].to, %error, "a reply was not taken");
-                    self.metrics.send_failed("udp");
-                    datagrams = &datagrams[1..];
-                }
-            }
-        }
-    }
-
-    fn send_frame(&self, config: &Config, card: &[u8], to: (Ipv4Addr, u16), payload: &[u8]) {
-        let packet = frame::udp_packet((config.server, config.port), to, payload);
-        let sent = match self.link {
-            Some(link) => platform::send_frame(
-                self.wires.frames.as_raw_fd(),
-                link.index,
-                libc::ETH_P_IP as u16,
-                card,
-                &packet,
-            ),
-            None => Err(std::io::ErrorKind::NotConnected.into()),
-        };
-        if let Err(error) = sent {
-            debug!(event = "send_failed", to = %to.0, %error, "a reply was not taken");
-            self.metrics.send_failed("frame");
-        }
-    }
-
-    /// Once a second: the interface may come, go, or be made anew under the same name.
-    pub(crate) fn look_at_link(&mut self, now: Time) {
-        let name = self.machine.config().interface.clone();
-        let found = platform::link(self.wires.udp, &name).ok();
-        let news = found != self.link || (found.is_none() && !self.link_missing_told);
-        if !news {
-            return;
-        }
-        let was_up = self.link.is_some_and(|link| link.up);
-        let same = found.map(|link| link.index) == self.link.map(|link| link.index);
-        self.link = found;
-        let up = found.is_some_and(|link| link.up);
-        if up && !(was_up && same) {
-            info!(event = "interface_up", interface = %name, "serving the LAN");
-            self.events.emit(link_event("interface_up", &name));
-        } else if !up && (was_up || !self.link_missing_told) {
-            let state = if found.is_some() { "down" } else { "missing" };
-            warn!(event = "interface_down", interface = %name, state, "the LAN interface is not there; waiting for it");
-            self.events.emit(link_event("interface_down", &name).with("state", state));
-        }
-        self.link_missing_told = true;
-        if let (Some(link), Some(socket)) = (found, self.wires.arp)
-            && let Err(error) = platform::bind_arp(socket, link.index)
-        {
-            debug!(event = "arp_not_bound", %error, "ARP of other interfaces is heard too");
-        }
-        self.machine.on_link(up && self.wires.arp.is_some());
-        match (found, self.wires.icmp6, self.machine.config().advertisement.is_some()) {
-            (Some(link), Some(socket), true) if up => {
-                if let Err(error) = platform::join_all_routers(socket, link.index) {
-                    debug!(event = "join_failed", %error, "router solicitations are not heard on this interface");
-                }
-                self.advertiser.start(now);
-            }
-            _ => self.advertiser.stop(),
-        }
-    }
-
-    pub(crate) fn on_solicitation(&mut self, source: Ipv6Addr, now: Time) {
-        if self.machine.config().advertisement.is_none() {
-            return;
-        }
-        if let Some(to) = self.advertiser.on_solicitation(source, now) {
-            self.advertise(to, now);
-        }
-    }
-
-    fn advertise(&mut self, to: Ipv6Addr, now: Time) {
-        let (Some(socket), Some(link)) = (self.wires.icmp6, self.link) else { return };
-        let Some(advertisement) = &self.machine.config().advertisement else { return };
-        let message = advertise::advertisement(advertisement, link.mac);
-        match platform::send_icmp6(socket, link.index, to, &message) {
-            Ok(()) => self.metrics.advertised(),
-            Err(error) => {
-                debug!(event = "advertisement_failed", %error, "a router advertisement was not sent");
-                self.metrics.send_failed("icmp6");
-                if to == ALL_NODES {
-                    self.advertiser.on_failed(now);
-                }
-            }
         }
     }
 }

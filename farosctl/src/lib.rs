@@ -1,7 +1,7 @@
 //! `farosctl`, the operator's command.
 //!
 //! It knows the site file and the daemons' admin sockets, and nothing else: whatever it says about a
-//! running site, a daemon has said. A command is a function from a [`Session`](session::Session) to an
+//! running site, a daemon has said. A command is a function from a session (flags, streams, site) to an
 //! [`Exit`]; what it concludes from what daemons say is computed by functions without I/O.
 //!
 //! | File | Nouns and verbs |

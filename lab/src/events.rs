@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use faros_common::site::Mac;
@@ -80,10 +80,7 @@ impl Events {
 
     /// The next event within `limit`; `None` when there was none.
     pub fn next(&self, limit: Duration) -> Option<Event> {
-        match self.receiver.recv_timeout(limit) {
-            Ok(event) => Some(event),
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-        }
+        self.receiver.recv_timeout(limit).ok()
     }
 
     /// The first event within `limit` that `is_it`; those before it are dropped. `what` names it in the error.

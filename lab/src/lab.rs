@@ -393,7 +393,12 @@ impl Lab {
         let (bastion, lan) = (&self.bastion, &self.site.lan);
         // Duplicate address detection would keep the fresh addresses unusable for seconds.
         bastion.run("sh", ["-c", "echo 0 >/proc/sys/net/ipv6/conf/default/accept_dad || true"])?;
-        bastion.ip(&format!("link add {} type bridge stp_state 0 forward_delay 0", lan.interface))?;
+        // An address of its own: otherwise the bridge takes the lowest of its ports', and changes it under
+        // living connections whenever a machine is plugged in.
+        bastion.ip(&format!(
+            "link add {} address {BRIDGE_MAC} type bridge stp_state 0 forward_delay 0",
+            lan.interface
+        ))?;
         // A port that is always up keeps the bridge up before the first machine is. Its far end lies in a
         // namespace that knows nothing of the LAN, and is mute: here it would answer for the bastion.
         bastion.ip(&format!("link add keep0 type veth peer name keep1 netns {}", self.wan.name()))?;
@@ -429,6 +434,18 @@ impl Lab {
         Ok(())
     }
 }
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        // They drain at the same time instead of one after the other.
+        for process in self.daemons.values() {
+            process.signal(Signal::TERM);
+        }
+    }
+}
+
+/// Of the range for one's own use (IEEE 802c), so that no machine of a site has it.
+const BRIDGE_MAC: &str = "02:fa:05:00:00:01";
 
 const SITE_FILE: &str = "site.toml";
 

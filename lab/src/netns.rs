@@ -179,7 +179,9 @@ fn finish(program: &str, command: &mut Command) -> Result<String, LabError> {
 /// The first namespace shows whether we may make any.
 fn explain_missing_rights(error: LabError) -> LabError {
     match error {
-        LabError::Command { said, .. } if said.contains("not permitted") || said.contains("Permission denied") => {
+        LabError::Command { said, .. }
+            if said.contains("not permitted") || said.contains("Permission denied") =>
+        {
             LabError::Missing(format!(
                 "this user may not make network namespaces ({}); run the lab as root, or allow user \
                  namespaces (sysctl kernel.unprivileged_userns_clone=1)",

@@ -40,7 +40,12 @@ pub(crate) fn enter_user_namespace() -> Result<(), LabError> {
         }
         let own = std::env::current_exe().map_err(LabError::doing("find this program"))?;
         let mut again = Command::new("unshare");
-        again.args(way).args(["sh", "-c", PREPARE]).arg(own).args(std::env::args_os().skip(1)).env(MARK, rustix::process::getuid().as_raw().to_string());
+        again
+            .args(way)
+            .args(["sh", "-c", PREPARE])
+            .arg(own)
+            .args(std::env::args_os().skip(1))
+            .env(MARK, rustix::process::getuid().as_raw().to_string());
         return Err(LabError::doing("start unshare")(again.exec()));
     }
     Err(refusal("unshare --user failed"))

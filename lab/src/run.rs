@@ -96,7 +96,11 @@ impl LabReport {
             text.push_str(&format!("kept: {}\n", kept.display()));
         }
         let through = self.nodes.iter().filter(|node| node.complete()).count();
-        text.push_str(&format!("{through} of {} nodes got through in {:.1} s\n", self.nodes.len(), self.secs));
+        text.push_str(&format!(
+            "{through} of {} nodes got through in {:.1} s\n",
+            self.nodes.len(),
+            self.secs
+        ));
         text
     }
 }
@@ -138,7 +142,8 @@ pub fn run(options: &LabOptions) -> Result<LabReport, LabError> {
         .iter()
         .map(|(node, firmware)| Journey::new(node.name.clone(), Lab::mac_of(node), *firmware, light))
         .collect();
-    let mut rehearsal = Rehearsal { lab: &lab, options, light, nodes, journeys, machines: Vec::new(), next: 0 };
+    let mut rehearsal =
+        Rehearsal { lab: &lab, options, light, nodes, journeys, machines: Vec::new(), next: 0 };
     let outcome = rehearsal.play(&events, &mut show);
     let nodes = rehearsal.journeys;
     show.end();

@@ -52,7 +52,12 @@ impl Show {
     /// A node goes no further.
     pub(crate) fn stall(&mut self, journey: &Journey) {
         if let (Way::Lines, Some(stall)) = (&self.way, &journey.stall) {
-            print(&format!("    stalled  {:<16} before {}: {}\n", journey.node, stall.stage.name(), stall.why));
+            print(&format!(
+                "    stalled  {:<16} before {}: {}\n",
+                journey.node,
+                stall.stage.name(),
+                stall.why
+            ));
         }
     }
 

@@ -40,9 +40,8 @@ fn a_machine_on_the_lan_reaches_the_bastion_and_everything_goes_with_the_lab() {
     assert!(lab.wan().ip("-o addr show wan0").unwrap().contains("198.51.100.1/24"));
 
     // The kernel answers for the bastion: a refused connection has crossed the bridge and back.
-    let entered = node
-        .inside(|| std::net::TcpStream::connect((lab.address(), 9)).unwrap_err().kind())
-        .unwrap();
+    let entered =
+        node.inside(|| std::net::TcpStream::connect((lab.address(), 9)).unwrap_err().kind()).unwrap();
     assert_eq!(entered, std::io::ErrorKind::ConnectionRefused);
 
     let mut sleeper = lab.bastion().command("sleep").arg("1000").spawn().unwrap();
@@ -67,7 +66,8 @@ fn a_daemon_that_is_not_there_is_named() {
 
 #[test]
 fn a_refused_site_file_is_explained() {
-    let text = "version = 1\n[cluster]\nname = \"edge\"\n[lan]\ninterface = \"lan0\"\naddress = \"192.168.8.1\"\n";
+    let text =
+        "version = 1\n[cluster]\nname = \"edge\"\n[lan]\ninterface = \"lan0\"\naddress = \"192.168.8.1\"\n";
     let error = Lab::build_text(text).unwrap_err().to_string();
     assert!(error.contains("lan.address"), "{error}");
 }

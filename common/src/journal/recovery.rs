@@ -218,9 +218,11 @@ fn repair(journal: &mut Journal, bytes: &[u8], recovered: &Recovered) -> Result<
 fn reaffirm(journal: &mut Journal, bytes: &[u8], cut: bool) -> io::Result<()> {
     let files = &journal.files;
     let mut file = files.disk.open(&files.journal)?;
-    // Also where it has that length already, and over the zeroes that follow: on disk they may be something else.
+    // Also where it has that length already: on disk it may be longer. Durable before anything is written, lest a piece
+    // of the new fills a gap in the old, by which a torn batch is known.
     let size = if cut { journal.end } else { bytes.len() as u64 };
     file.truncate(size)?;
+    file.sync()?;
     let session = journal.session.checked_add(1).ok_or(io::ErrorKind::QuotaExceeded)?;
     let mut appended = bytes[journal.sealed_end as usize..journal.end as usize].to_vec();
     Record { kind: Kind::Session, sequence: journal.durable.0, place: 0, session, payload: &[] }

@@ -53,7 +53,8 @@ fn heading(report: &Report, found: &Diagnostic, paint: Paint) -> String {
 fn excerpt(source: &str, place: Place, paint: Paint) -> Option<String> {
     let line = source.trim_start_matches('\u{feff}').lines().nth(place.line.checked_sub(1)?)?;
     let column = place.column.saturating_sub(1);
-    let skipped = column.saturating_sub(SOURCE_CHARS_MAX / 2);
+    let fits = line.chars().count() <= SOURCE_CHARS_MAX;
+    let skipped = if fits { 0 } else { column.saturating_sub(SOURCE_CHARS_MAX / 2) };
     let cut = |from: usize, count: usize| -> String {
         // A tab takes one place here, so that the caret stands below what it means.
         line.chars().skip(from).take(count).map(|c| if c.is_control() { ' ' } else { c }).collect()
@@ -109,6 +110,8 @@ mod tests {
         let (shown, caret) = text.split_once('\n').unwrap();
         assert_eq!(shown.find('X'), caret.find('^'));
         assert!(shown.chars().count() < 120);
+        let text = excerpt(&"a".repeat(90), Place { line: 1, column: 80 }, Paint::default()).unwrap();
+        assert!(text.contains(&"a".repeat(90)));
     }
 
     #[test]

@@ -173,7 +173,7 @@ impl Daemon {
                 let Ok(stream) = stream else { return };
                 let (answers, requests) = (Arc::clone(&answers), Arc::clone(&requests));
                 faros_common::tasks::spawn_thread("fake connection", move || {
-                    serve(stream, &answers, &requests)
+                    serve(stream, &answers, &requests);
                 })
                 .unwrap();
             }

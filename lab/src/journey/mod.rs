@@ -103,7 +103,8 @@ pub struct Journey {
 const REMARKS_MAX: usize = 4;
 
 /// Events that explain a stall.
-const COMPLAINTS: [&str; 5] = ["dhcp_unanswered", "dhcp_nak", "file_failed", "ignition_refused", "lease_declined"];
+const COMPLAINTS: [&str; 5] =
+    ["dhcp_unanswered", "dhcp_nak", "file_failed", "ignition_refused", "lease_declined"];
 
 impl Journey {
     pub(crate) fn new(node: String, mac: Mac, firmware: Firmware, light: bool) -> Self {
@@ -149,7 +150,8 @@ impl Journey {
             return None;
         }
         if COMPLAINTS.contains(&event.event.as_str()) {
-            let why = ["reason", "error", "why"].iter().find_map(|key| event.text(key)).unwrap_or("no reason told");
+            let why =
+                ["reason", "error", "why"].iter().find_map(|key| event.text(key)).unwrap_or("no reason told");
             self.remark(format!("{} {}: {why}", event.daemon, event.event));
         }
         let stage = match event.event.as_str() {
@@ -225,7 +227,8 @@ impl Journey {
         if self.stages.contains_key(&stage) {
             return None;
         }
-        let address = address.or_else(|| self.addresses.first().copied().filter(|_| self.addresses.len() == 1));
+        let address =
+            address.or_else(|| self.addresses.first().copied().filter(|_| self.addresses.len() == 1));
         let secs = at.saturating_duration_since(powered).as_secs_f64();
         self.stages.insert(stage, Reached { secs, address });
         self.progress = Some(at);
@@ -261,7 +264,8 @@ mod tests {
         let start = clock::now();
         let mut journey = journey(start);
         let after = |secs| start + Duration::from_secs(secs);
-        let acked = r#"{"daemon":"dhcpd","event":"dhcp_acked","mac":"52:54:00:00:08:11","address":"10.0.0.1"}"#;
+        let acked =
+            r#"{"daemon":"dhcpd","event":"dhcp_acked","mac":"52:54:00:00:08:11","address":"10.0.0.1"}"#;
         assert_eq!(journey.on_event(&event(after(2), acked)), Some(Stage::Dhcp));
         assert_eq!(journey.on_event(&event(after(3), acked)), None, "a stage is reached once");
         let sent = r#"{"daemon":"tftpd","event":"file_sent","address":"10.0.0.1"}"#;
@@ -270,12 +274,12 @@ mod tests {
             journey.on_line(&line(after(5), after(5), &format!("FAROS-NODE {word}")));
         }
         assert!(!journey.complete());
-        assert_eq!(
-            journey.on_line(&line(after(9), after(9), "FAROS-NODE disk 10.0.0.1")),
-            Some(Stage::Disk)
-        );
+        assert_eq!(journey.on_line(&line(after(9), after(9), "FAROS-NODE disk 10.0.0.1")), Some(Stage::Disk));
         assert!(journey.complete());
-        assert_eq!(journey.stages[&Stage::Disk], Reached { secs: 9.0, address: Some("10.0.0.1".parse().unwrap()) });
+        assert_eq!(
+            journey.stages[&Stage::Disk],
+            Reached { secs: 9.0, address: Some("10.0.0.1".parse().unwrap()) }
+        );
     }
 
     #[test]
@@ -283,7 +287,8 @@ mod tests {
         let start = clock::now();
         let mut journey = journey(start);
         for address in ["10.0.0.1", "10.0.0.2"] {
-            let text = format!(r#"{{"daemon":"dhcpd","event":"dhcp_acked","node":"cp1","address":"{address}"}}"#);
+            let text =
+                format!(r#"{{"daemon":"dhcpd","event":"dhcp_acked","node":"cp1","address":"{address}"}}"#);
             journey.on_event(&event(start, &text));
         }
         journey.on_event(&event(start, r#"{"daemon":"tftpd","event":"file_sent","node":"cp1"}"#));
@@ -305,7 +310,11 @@ mod tests {
         journey.on_time(start + Duration::from_secs(60), Duration::from_secs(60), "No more network devices");
         let stall = journey.stall.unwrap();
         assert_eq!(stall.stage, Stage::Dhcp);
-        assert!(stall.why.contains("pool exhausted") && stall.why.contains("No more network"), "{}", stall.why);
+        assert!(
+            stall.why.contains("pool exhausted") && stall.why.contains("No more network"),
+            "{}",
+            stall.why
+        );
     }
 
     #[test]

@@ -37,7 +37,12 @@ pub(crate) fn table(journeys: &[Journey]) -> String {
 
 fn heading() -> Vec<String> {
     let stages = Stage::ALL.map(Stage::name);
-    ["node", "firmware", "address"].into_iter().chain(stages).chain(["configuring"]).map(str::to_owned).collect()
+    ["node", "firmware", "address"]
+        .into_iter()
+        .chain(stages)
+        .chain(["configuring"])
+        .map(str::to_owned)
+        .collect()
 }
 
 fn is_time(column: usize) -> bool {
@@ -81,14 +86,24 @@ mod tests {
         good.on_power(now);
         let ended = now + Duration::from_millis(1250);
         good.on_line(&ConsoleLine { began: now, ended, text: "FAROS-NODE kernel light".to_owned() });
-        let mut bad = Journey::new("uefi-http".to_owned(), "525400000812".parse().unwrap(), Firmware::UefiHttp, false);
+        let mut bad =
+            Journey::new("uefi-http".to_owned(), "525400000812".parse().unwrap(), Firmware::UefiHttp, false);
         bad.on_power(now);
         bad.stop("no answer".to_owned());
         let text = table(&[good, bad]);
         let lines: Vec<_> = text.lines().collect();
-        assert_eq!(lines[0], "node       firmware      address     DHCP  loader  kernel  ignition  installed  disk  configuring");
-        assert_eq!(lines[1], "cp1        bios (light)  -              -       -   1.2 s         -          -     -            -");
-        assert_eq!(lines[2], "uefi-http  uefi-http     -        STALLED       -       -         -          -     -            -");
+        assert_eq!(
+            lines[0],
+            "node       firmware      address     DHCP  loader  kernel  ignition  installed  disk  configuring"
+        );
+        assert_eq!(
+            lines[1],
+            "cp1        bios (light)  -              -       -   1.2 s         -          -     -            -"
+        );
+        assert_eq!(
+            lines[2],
+            "uefi-http  uefi-http     -        STALLED       -       -         -          -     -            -"
+        );
         assert_eq!(lines[3], "uefi-http did not reach DHCP: no answer");
     }
 }

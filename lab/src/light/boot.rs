@@ -69,7 +69,7 @@ impl Machine {
             return Err(format!("iPXE was sent to {url:?} instead of a boot script over HTTP"));
         }
         let text = self.script(&url)?;
-        script::run(text, self)
+        script::run(&text, self)
     }
 
     /// Returns the loader's size.
@@ -111,10 +111,13 @@ impl Machine {
         let address = lease.address;
         self.said.line(&format!("FAROS-NODE dhcp {address}"));
 
-        let url = argument("ignition.config.url").ok_or("the kernel's arguments name no ignition.config.url")?;
+        let url =
+            argument("ignition.config.url").ok_or("the kernel's arguments name no ignition.config.url")?;
         let seed = fetch_ignition(url)?;
         self.said.line(&format!("FAROS-NODE ignition {url}"));
-        if let (Some(image), Some(sha256)) = (argument("faros.image"), seeded(&seed, "/etc/faros/image.sha256")) {
+        if let (Some(image), Some(sha256)) =
+            (argument("faros.image"), seeded(&seed, "/etc/faros/image.sha256"))
+        {
             let body = get(image, &[])?;
             if hex(&Sha256::digest(&body)) != sha256 {
                 return Err(format!("{image} differs from the hash in the Ignition file"));

@@ -51,7 +51,8 @@ impl Reply {
     /// Reads a server's message of the exchange `xid`; `None` if it is none, or broken.
     pub(super) fn parse(bytes: &[u8], xid: u32) -> Option<Self> {
         let fixed = bytes.get(..FIXED_LEN)?;
-        if fixed[0] != 2 || fixed[4..8] != xid.to_be_bytes() || bytes.get(FIXED_LEN..FIXED_LEN + 4)? != COOKIE {
+        if fixed[0] != 2 || fixed[4..8] != xid.to_be_bytes() || bytes.get(FIXED_LEN..FIXED_LEN + 4)? != COOKIE
+        {
             return None;
         }
         let options = read_options(&bytes[FIXED_LEN + 4..])?;
@@ -141,7 +142,10 @@ fn introduce(speaker: Speaker, identity: Identity, put: &mut impl FnMut(u8, &[u8
     let mut uuid = vec![0];
     uuid.extend(mixed_endian(identity.uuid));
     put(97, &uuid);
-    put(55, &[1, 3, 6, 7, 12, 15, 17, 43, 54, 60, 66, 67, 119, 128, 129, 130, 131, 132, 133, 134, 135, 175, 203]);
+    put(
+        55,
+        &[1, 3, 6, 7, 12, 15, 17, 43, 54, 60, 66, 67, 119, 128, 129, 130, 131, 132, 133, 134, 135, 175, 203],
+    );
     if let Speaker::Ipxe(_) = speaker {
         // iPXE puts its name raw, without the length that RFC 3004 wants.
         put(77, b"iPXE");

@@ -25,8 +25,8 @@ pub(super) enum Outcome {
 const STEPS_MAX: u32 = 500;
 
 /// Runs `text` to its end.
-pub(super) fn run(text: String, effects: &mut impl Effects) -> Result<Outcome, String> {
-    let mut machine = Machine { kernel: None, lines: lines(&text)?, at: 0, failure: String::new() };
+pub(super) fn run(text: &str, effects: &mut impl Effects) -> Result<Outcome, String> {
+    let mut machine = Machine { kernel: None, lines: lines(text)?, at: 0, failure: String::new() };
     for _ in 0..STEPS_MAX {
         let Some(line) = machine.lines.get(machine.at).cloned() else {
             // iPXE leaves a script that ran out without booting as it leaves `exit`.
@@ -78,7 +78,10 @@ impl Machine {
                 Some("||") => !good,
                 _ => good,
             };
-            if joint == Some("||") && part.len() == command.len() + 1 && words.last().is_some_and(|w| w == "||") {
+            if joint == Some("||")
+                && part.len() == command.len() + 1
+                && words.last().is_some_and(|w| w == "||")
+            {
                 // `command ||` at the end of a line forgives the command.
                 good = true;
             }
@@ -209,7 +212,7 @@ mod tests {
     #[test]
     fn an_installation_loads_and_boots() {
         let mut world = World::default();
-        let outcome = run(INSTALL.to_owned(), &mut world).unwrap();
+        let outcome = run(INSTALL, &mut world).unwrap();
         assert_eq!(outcome, Outcome::Boot { arguments: "initrd=initrd0 x=y".to_owned() });
         assert_eq!(world.loaded, ["http://a/k", "http://a/i"]);
     }
@@ -217,7 +220,7 @@ mod tests {
     #[test]
     fn a_failed_load_is_tried_again_as_the_script_says() {
         let mut world = World { missing: "http://a/i", ..World::default() };
-        let outcome = run(INSTALL.to_owned(), &mut world).unwrap();
+        let outcome = run(INSTALL, &mut world).unwrap();
         assert_eq!(outcome, Outcome::Boot { arguments: "second".to_owned() });
         assert_eq!(world.slept, 5);
     }
@@ -226,7 +229,7 @@ mod tests {
     fn branches_follow_the_platform() {
         for (platform, loads) in [("efi", 0), ("pcbios", 1)] {
             let mut world = World { platform, ..World::default() };
-            assert_eq!(run(DISK.to_owned(), &mut world).unwrap(), Outcome::LocalDisk);
+            assert_eq!(run(DISK, &mut world).unwrap(), Outcome::LocalDisk);
             assert_eq!(world.loaded.len(), loads, "{platform}");
         }
     }
@@ -234,8 +237,8 @@ mod tests {
     #[test]
     fn what_is_not_understood_is_not_passed_over() {
         let mut world = World::default();
-        assert!(run("no script".to_owned(), &mut world).is_err());
-        assert!(run("#!ipxe\nfrobnicate\n".to_owned(), &mut world).unwrap_err().contains("frobnicate"));
-        assert!(run("#!ipxe\n:a\ngoto a\n".to_owned(), &mut world).unwrap_err().contains("circles"));
+        assert!(run("no script", &mut world).is_err());
+        assert!(run("#!ipxe\nfrobnicate\n", &mut world).unwrap_err().contains("frobnicate"));
+        assert!(run("#!ipxe\n:a\ngoto a\n", &mut world).unwrap_err().contains("circles"));
     }
 }

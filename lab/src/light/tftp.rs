@@ -51,7 +51,8 @@ impl Transfer {
         let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).map_err(|error| error.to_string())?;
         socket.set_read_timeout(Some(WAIT)).map_err(|error| error.to_string())?;
         let mut request = RRQ.to_be_bytes().to_vec();
-        for text in [name, "octet"].into_iter().chain(options.iter().flat_map(|(key, value)| [*key, *value])) {
+        for text in [name, "octet"].into_iter().chain(options.iter().flat_map(|(key, value)| [*key, *value]))
+        {
             request.extend(text.as_bytes());
             request.push(0);
         }
@@ -70,9 +71,11 @@ impl Transfer {
     fn negotiate(&mut self, name: &str) -> Result<(), String> {
         match opcode(&self.first) {
             Some(OACK) => {
-                let texts: Vec<_> = self.first[2..].split(|&byte| byte == 0).map(String::from_utf8_lossy).collect();
+                let texts: Vec<_> =
+                    self.first[2..].split(|&byte| byte == 0).map(String::from_utf8_lossy).collect();
                 for pair in texts.chunks_exact(2) {
-                    let number = pair[1].parse::<usize>().map_err(|_| format!("option {} is no number", pair[0]))?;
+                    let number =
+                        pair[1].parse::<usize>().map_err(|_| format!("option {} is no number", pair[0]))?;
                     match pair[0].to_ascii_lowercase().as_str() {
                         "blksize" => self.block_bytes = number,
                         "windowsize" => self.window = u16::try_from(number).unwrap_or(u16::MAX),
@@ -168,7 +171,12 @@ impl Transfer {
 fn receive_from(socket: &UdpSocket, buffer: &mut [u8]) -> Result<Option<(usize, SocketAddr)>, String> {
     match socket.recv_from(buffer) {
         Ok(received) => Ok(Some(received)),
-        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted) => {
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
+            ) =>
+        {
             Ok(None)
         }
         Err(error) => Err(format!("TFTP: {error}")),

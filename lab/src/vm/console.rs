@@ -184,7 +184,10 @@ mod tests {
     fn clearing_the_screen_ends_a_line() {
         let mut lines = Lines::default();
         let said = lines.on_bytes(b"Booting\x1b[2JFAROS-NODE kernel 6.1\n", clock::now());
-        assert_eq!(said.into_iter().map(|line| line.text).collect::<Vec<_>>(), ["Booting", "FAROS-NODE kernel 6.1"]);
+        assert_eq!(
+            said.into_iter().map(|line| line.text).collect::<Vec<_>>(),
+            ["Booting", "FAROS-NODE kernel 6.1"]
+        );
     }
 
     #[test]

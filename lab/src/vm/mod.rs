@@ -79,12 +79,7 @@ impl Vm {
     }
 }
 
-fn machine(
-    command: &mut Command,
-    firmware: Firmware,
-    directory: &Path,
-    node: &Node,
-) -> Result<(), LabError> {
+fn machine(command: &mut Command, firmware: Firmware, directory: &Path, node: &Node) -> Result<(), LabError> {
     let uuid = Lab::uuid_of(node);
     command
         .args(["-nodefaults", "-display", "none", "-smp", "1", "-m"])

@@ -46,6 +46,11 @@ impl Body {
 }
 
 impl OpenFile {
+    /// Its size in octets when it was opened.
+    pub fn size(&self) -> u64 {
+        self.version.size
+    }
+
     /// Fills `buffer` from `offset`.
     ///
     /// # Errors

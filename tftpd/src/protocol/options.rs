@@ -136,6 +136,8 @@ pub struct Agreement {
 ///
 /// `size` is the file's, which only octet mode can tell before the transfer; `blksize_max` is what the way
 /// to the client carries unfragmented ([`blksize_of_mtu`]).
+///
+/// The size of an empty file is left out: curl, for one, takes `tsize` 0 in an OACK for an error.
 pub fn agree(requested: &Requested, mode: Mode, size: u64, blksize_max: u16) -> Agreement {
     let mut agreed = Agreement {
         blksize: BLKSIZE_DEFAULT,
@@ -151,7 +153,7 @@ pub fn agree(requested: &Requested, mode: Mode, size: u64, blksize_max: u16) -> 
                 agreed.blksize = clamp(wanted, blksize_max);
                 u64::from(agreed.blksize)
             }),
-            Known::Tsize => requested.tsize.filter(|_| mode == Mode::Octet).map(|_| size),
+            Known::Tsize => requested.tsize.filter(|_| mode == Mode::Octet && size > 0).map(|_| size),
             Known::Timeout => requested.timeout.map(|seconds| {
                 agreed.timeout = Some(Duration::from_secs(seconds.into()));
                 u64::from(seconds)
@@ -245,6 +247,7 @@ mod tests {
     fn t24_tsize_is_the_real_size_in_octet_mode_only() {
         assert_eq!(ack(b"tsize\x000\0").as_deref(), Some("tsize 4711"));
         assert_eq!(agree(&parse(b"tsize\x000\0"), Mode::Netascii, 4711, 1468).option_ack, None);
+        assert_eq!(agree(&parse(b"tsize\x000\0"), Mode::Octet, 0, 1468).option_ack, None);
     }
 
     #[test]

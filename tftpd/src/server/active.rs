@@ -2,18 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
+use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::socket::TransferSocket;
 use super::table::Slot;
-use crate::files::body::Body;
+use crate::files::body::{Body, OpenFile};
 use crate::metrics::Counters;
 use crate::protocol::netascii::{self, Cursor};
 use crate::protocol::options::Agreement;
 use crate::protocol::packet::DATA_HEADER_BYTES;
 use crate::protocol::request::Mode;
 use crate::protocol::transfer::{Action, Blocks, Transfer, last_block};
+
+/// How much of a large file is read at once for a client that takes single blocks, in octets.
+const AHEAD_BYTES: u64 = 64 * 1024;
 
 /// Everything a transfer needs to begin.
 #[derive(Debug)]
@@ -48,6 +52,8 @@ pub struct Active {
 #[derive(Debug, Default)]
 pub struct Scratch {
     data: Vec<u8>,
+    /// Whose octets from which position on the data are, where they are a file's.
+    ahead: Option<(u64, Range<u64>)>,
     headers: Vec<[u8; DATA_HEADER_BYTES]>,
     lengths: Vec<usize>,
 }
@@ -87,10 +93,11 @@ impl Active {
     /// # Errors
     /// The file is not what it was.
     pub fn send(&mut self, blocks: Blocks, scratch: &mut Scratch, counters: &Counters) -> Result<(), Broken> {
-        let Scratch { data, headers, lengths } = scratch;
+        let Scratch { data, ahead, headers, lengths } = scratch;
         lengths.clear();
         let in_memory = match (&mut self.cursors, &self.body) {
             (Some(_), _) => {
+                *ahead = None;
                 self.encode(blocks, data, lengths)?;
                 None
             }
@@ -100,16 +107,12 @@ impl Active {
             }
             (None, Body::File(file)) => {
                 let range = self.octets(blocks, lengths);
-                let wanted = (range.end - range.start) as usize;
-                if data.len() < wanted {
-                    data.resize(wanted, 0);
-                }
-                file.read(&mut data[..wanted], range.start).map_err(Broken::of)?;
+                let skip = read_ahead(file, self.slot.info.id, &range, data, ahead).map_err(Broken::of)?;
                 // The last octets decide whether the client takes the file for whole.
                 if range.end == self.body.size() && !file.is_unchanged() {
                     return Err(Broken::Changed);
                 }
-                None
+                Some(&data[skip..])
             }
         };
         let mut rest = in_memory.unwrap_or(data);
@@ -149,7 +152,7 @@ impl Active {
     }
 
     /// The octets of the file that `blocks` carry, and the length of each block.
-    fn octets(&self, blocks: Blocks, lengths: &mut Vec<usize>) -> std::ops::Range<u64> {
+    fn octets(&self, blocks: Blocks, lengths: &mut Vec<usize>) -> Range<u64> {
         let (size, blksize) = (self.body.size(), u64::from(self.agreement.blksize));
         let start = ((blocks.first - 1) * blksize).min(size);
         let mut end = start;
@@ -194,6 +197,36 @@ impl Active {
         }
         Ok(())
     }
+}
+
+/// Makes `data` hold `range` of `file`; returns where in `data` it begins.
+///
+/// A transfer that has the buffer to itself, because no other of this worker sent in between, reads more than
+/// it needs: a block at a time, each would cost a system call.
+fn read_ahead(
+    file: &OpenFile,
+    transfer: u64,
+    range: &Range<u64>,
+    data: &mut Vec<u8>,
+    ahead: &mut Option<(u64, Range<u64>)>,
+) -> io::Result<usize> {
+    let alone = ahead.take().filter(|(owner, _)| *owner == transfer);
+    let end = match &alone {
+        Some((_, held)) if held.start <= range.start && range.end <= held.end => {
+            let skip = (range.start - held.start) as usize;
+            *ahead = alone;
+            return Ok(skip);
+        }
+        Some(_) => range.end.max(range.start + AHEAD_BYTES).min(file.size()),
+        None => range.end,
+    };
+    let wanted = (end - range.start) as usize;
+    if data.len() < wanted {
+        data.resize(wanted, 0);
+    }
+    file.read(&mut data[..wanted], range.start)?;
+    *ahead = Some((transfer, range.start..end));
+    Ok(0)
 }
 
 impl Broken {

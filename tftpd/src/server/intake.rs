@@ -167,7 +167,7 @@ impl Intake {
             return Err(Refusal::new(ErrorCode::NotDefined, "defect", "the server has no worker"));
         };
         let _ = slot.info.terms.set(Terms::new(&agreement, body.size(), index));
-        worker.tell(Command::Start(Box::new(Ready { slot, socket, body, agreement })));
+        worker.give(Ready { slot, socket, body, agreement });
         Ok(())
     }
 

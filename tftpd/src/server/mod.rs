@@ -4,7 +4,7 @@
 //! port 69 ─► intake (one task per listener) ─► request (blocking task: find, open, read)
 //!                                                  │ Start
 //!                                                  ▼
-//!                               worker (a thread per processor, at most 4) ◄──► the clients' transfers
+//!                               worker (one of eight threads) ◄──► the clients' transfers
 //! ```
 //!
 //! When the intake is cancelled no request is half done: those taken finish in tasks of their own. Workers
@@ -41,11 +41,13 @@ use crate::files::body::Cache;
 use crate::metrics::Counters;
 use intake::{Intake, Listener};
 use report::Reporter;
+use spin::Crowd;
 use table::{TRANSFERS_MAX, Table};
 use worker::{Command, Handle};
 
-/// Threads that send; more than the processors of a small machine gain nothing.
-const WORKERS_MAX: usize = 8;
+/// Threads that send, whatever the number of processors: the scheduler serves eight sleepers with one client
+/// each better than one with eight.
+const WORKERS: usize = 8;
 /// Descriptors wanted: two for each transfer, and some.
 const DESCRIPTORS_WANTED: u64 = 2 * TRANSFERS_MAX as u64 + 512;
 /// How often the loops are looked after.
@@ -96,10 +98,10 @@ impl Service for Tftpd {
         let table = Arc::new(Table::new(counters.in_flight.clone()));
         let config = Arc::new(ArcSwap::from_pointee(config));
         let reporter = Reporter::new(counters, context.events, Arc::clone(&config));
-        let processors = std::env::var("FAROS_W").ok().and_then(|w| w.parse().ok()).unwrap_or(std::thread::available_parallelism().map_or(1, usize::from));
         let (mut workers, mut threads) = (Vec::new(), Vec::new());
-        for _ in 0..processors.min(WORKERS_MAX) {
-            let (worker, thread) = Handle::start(reporter.clone()).map_err(system)?;
+        let crowd = Arc::new(Crowd::new());
+        for _ in 0..WORKERS {
+            let (worker, thread) = Handle::start(reporter.clone(), Arc::clone(&crowd)).map_err(system)?;
             workers.push(worker);
             threads.push(thread);
         }

@@ -4,6 +4,7 @@
 //! doubles the rate. On a busy one it wastes the processor that the client, perhaps, is waiting for, and the
 //! scheduler takes it away; then sleeping is better, because sleepers are served first when they wake up.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::platform;
@@ -24,6 +25,42 @@ const SWITCHES: u64 = 2;
 const BAN_MIN: u32 = 512;
 /// But no more than this.
 const BAN_MAX: u32 = 32_768;
+
+/// How many workers have transfers. Those who look again must leave a processor to the clients and the rest.
+#[derive(Debug)]
+pub struct Crowd {
+    busy: AtomicUsize,
+    processors: usize,
+}
+
+impl Crowd {
+    /// Nobody, on this machine.
+    pub fn new() -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { busy: AtomicUsize::new(0), processors }
+    }
+
+    /// A worker got its first transfer.
+    pub fn enter(&self) {
+        self.busy.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A worker lost its last transfer.
+    pub fn leave(&self) {
+        self.busy.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether a processor stays free if every busy worker looks again.
+    pub fn has_room(&self) -> bool {
+        self.busy.load(Ordering::Relaxed) < self.processors
+    }
+}
+
+impl Default for Crowd {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 /// What a worker remembers of looking and sleeping.
 #[derive(Debug)]
@@ -66,7 +103,6 @@ impl Spin {
         if !found {
             return;
         }
-        if std::env::var_os("FAROS_NOSPIN").is_some() { return; }
         if self.banned > 0 {
             self.banned -= 1;
             if self.banned == 0 {

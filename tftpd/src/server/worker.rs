@@ -18,7 +18,7 @@ use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
 
 use super::active::{Active, Broken, Ready, Scratch};
 use super::report::{Reporter, file_of};
-use super::spin::Spin;
+use super::spin::{Crowd, Spin};
 use crate::files::Refusal;
 use crate::protocol::packet::{self, ErrorCode, FromClient};
 use crate::protocol::transfer::{Action, Outcome};
@@ -51,6 +51,7 @@ pub struct Handle {
     commands: mpsc::Sender<Command>,
     wake: Arc<OwnedFd>,
     shared: Arc<Shared>,
+    crowd: Arc<Crowd>,
 }
 
 #[derive(Debug, Default)]
@@ -64,7 +65,7 @@ impl Handle {
     ///
     /// # Errors
     /// The system's refusal.
-    pub fn start(reporter: Reporter) -> io::Result<(Self, std::thread::JoinHandle<Option<()>>)> {
+    pub fn start(reporter: Reporter, crowd: Arc<Crowd>) -> io::Result<(Self, std::thread::JoinHandle<Option<()>>)> {
         let (commands, receiver) = mpsc::channel();
         let wake = Arc::new(eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?);
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
@@ -81,10 +82,20 @@ impl Handle {
             timers: BinaryHeap::new(),
             scratch: Scratch::default(),
             spin: Spin::default(),
+            crowd: Arc::clone(&crowd),
             draining: false,
         };
         let thread = tasks::spawn_thread("tftpd-data", move || worker.run())?;
-        Ok((Self { commands, wake, shared }, thread))
+        Ok((Self { commands, wake, shared, crowd }, thread))
+    }
+
+    /// Gives the worker a transfer, which counts from now on: of requests that come together each shall find
+    /// another worker. `false`: the worker is gone.
+    pub fn give(&self, ready: Ready) -> bool {
+        if self.shared.transfers.fetch_add(1, Ordering::Relaxed) == 0 {
+            self.crowd.enter();
+        }
+        self.tell(Command::Start(Box::new(ready)))
     }
 
     /// Tells the worker. `false`: it is gone.
@@ -117,6 +128,7 @@ struct Worker {
     timers: BinaryHeap<Reverse<(Instant, u64)>>,
     scratch: Scratch,
     spin: Spin,
+    crowd: Arc<Crowd>,
     draining: bool,
 }
 
@@ -140,7 +152,7 @@ impl Worker {
         let mut now = clock::now();
         while !self.draining || self.shared.transfers.load(Ordering::Relaxed) > 0 {
             self.shared.turns.fetch_add(1, Ordering::Relaxed);
-            let sleep = match self.spin.looks_again(now) {
+            let sleep = match self.crowd.has_room() && self.spin.looks_again(now) {
                 true => Duration::ZERO,
                 false => self.until_next_timer(now),
             };
@@ -200,10 +212,10 @@ impl Worker {
             let refusal = Refusal::new(ErrorCode::NotDefined, "exhausted", format!("the server has no room: {error}"));
             self.give_up(&active, &refusal);
             self.free.push(index);
+            self.ended();
             return;
         }
         place.active = Some(active);
-        self.shared.transfers.fetch_add(1, Ordering::Relaxed);
         self.contained(key, |worker, active| worker.perform(active, action));
     }
 
@@ -216,7 +228,7 @@ impl Worker {
         if !goes_on {
             self.transfers[index].timer = None;
             self.free.push(index);
-            self.shared.transfers.fetch_sub(1, Ordering::Relaxed);
+            self.ended();
             return;
         }
         active.note_progress(&self.reporter.counters);
@@ -226,6 +238,13 @@ impl Worker {
         if place.timer.is_none_or(|timer| deadline < timer) {
             place.timer = Some(deadline);
             self.timers.push(Reverse((deadline, key)));
+        }
+    }
+
+    /// One transfer less.
+    fn ended(&self) {
+        if self.shared.transfers.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.crowd.leave();
         }
     }
 

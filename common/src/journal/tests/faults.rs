@@ -274,3 +274,48 @@ fn a_file_put_in_place_of_the_open_one_is_not_written_to() {
     assert!(matches!(journal.commit(), Err(JournalError::Foreign { .. })));
     assert_eq!(disk.content("leases.journal"), other.content("leases.journal"));
 }
+
+#[test]
+fn the_marker_never_runs_ahead_of_a_journal_whose_rename_may_be_lost() {
+    for seed in 0..200 {
+        let disk = SimDisk::new(seed);
+        let mut journal = journal_with_one_record(&disk);
+        disk.fail(Operation::SyncDir, Fault::Io, 1);
+        journal.snapshot(["before"]).unwrap_err();
+        disk.kill();
+        // The directory fails the next start too.
+        disk.fail(Operation::SyncDir, Fault::Io, 2);
+        let (journal, _) = open(&disk).unwrap();
+        assert!(journal.is_failed());
+        drop(journal);
+        disk.power_cut();
+        disk.heal();
+        assert_eq!(recovered(&disk), ["before"], "{seed}");
+    }
+}
+
+#[test]
+fn what_an_earlier_process_could_not_cut_off_is_known_by_its_session() {
+    let disk = SimDisk::new(1);
+    let mut journal = journal_with_one_record(&disk);
+    for record in ["lost 1", "lost 2"] {
+        journal.append(record.as_bytes()).unwrap();
+    }
+    journal.commit().unwrap();
+    drop(journal);
+    let leftovers = disk.content("leases.journal").unwrap();
+    // As if that batch had been cut off, and the cut had not reached the disk.
+    let place = leftovers.windows(6).position(|window| window == b"lost 1").unwrap() - 28;
+    disk.put("leases.journal", &leftovers[..place]);
+    let mut journal = open(&disk).unwrap().0;
+    journal.append(b"new").unwrap();
+    journal.commit().unwrap();
+    drop(journal);
+    let mut bytes = disk.content("leases.journal").unwrap();
+    let next = place + leftovers[place..].len() / 2;
+    bytes.extend_from_slice(&leftovers[next..]);
+    disk.put("leases.journal", &bytes);
+    let (_, found) = open(&disk).unwrap();
+    assert_eq!(found.records.len(), 2, "the leftover would have been the third");
+    assert_eq!(found.report.cut, Some(super::super::Cut::Garbage));
+}

@@ -82,14 +82,14 @@ impl Evidence<'_> {
             return conclusion(Health::Silent, "none", text);
         }
         let macs: Vec<String> = self.macs.iter().map(ToString::to_string).collect();
-        let text = if macs.is_empty() {
-            "no request seen from it: it is off, unplugged or in another network".to_owned()
-        } else {
-            format!(
-                "no DHCP request seen from any of its MACs ({}): it is off or unplugged, boots from elsewhere first, sits in \
-                 another VLAN, or the MAC in the site file is not its own (farosctl boot unknown shows strangers)",
+        let text = match (self.kind, macs.as_slice()) {
+            (Some(OwnerKind::Node), [_, ..]) => format!(
+                "no DHCP request seen from any of its MACs ({}): it is off or unplugged, boots from elsewhere first, \
+                 sits in another VLAN, or the MAC in the site file is not its own (farosctl boot unknown shows strangers)",
                 macs.join(", ")
-            )
+            ),
+            _ => "no request seen from it: it is off, unplugged, in another network, or needs nothing"
+                .to_owned(),
         };
         conclusion(Health::Silent, "none", text)
     }

@@ -93,6 +93,8 @@ fn a_machine_that_never_asked_is_named_by_its_macs() {
         "none",
         &["no DHCP request seen", "52:54:00:00:08:11"],
     );
+    let stranger = Case { kind: None, ..Case::default() };
+    assert_concludes(&stranger, Health::Silent, "none", &["no request seen from it"]);
     let armed = Case { events: &["500 node_armed"], node: Some(node("armed", 500)), ..Case::default() };
     assert_concludes(&armed, Health::Silent, "none", &["no DHCP request seen"]);
     let held = Case { node: Some(node("held", 500)), ..Case::default() };

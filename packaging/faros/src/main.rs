@@ -1,0 +1,47 @@
+//! All daemons and `farosctl` in one executable, for the appliance and the packages: one file, and text pages
+//! that all processes share.
+//!
+//! It is what its own name says (`faros-dhcpd`, `farosctl`, by a link), or else what its first argument says:
+//! `faros dhcpd --check`.
+
+use std::ffi::{OsStr, OsString};
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use faros_common::daemon;
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args_os();
+    let own_name = arguments.next().unwrap_or_default();
+    let own_name = Path::new(&own_name).file_name().unwrap_or_default().to_owned();
+    let arguments: Vec<OsString> = arguments.collect();
+    if let Some(exit) = become_applet(&own_name, &arguments) {
+        return exit;
+    }
+    if let Some((applet, rest)) = arguments.split_first()
+        && let Some(exit) = become_applet(applet, rest)
+    {
+        return exit;
+    }
+    let _ = writeln!(
+        std::io::stderr(),
+        "faros: name a part: dhcpd, tftpd, ignition-http or farosctl (`faros dhcpd --help`)"
+    );
+    ExitCode::from(64)
+}
+
+fn become_applet(name: &OsStr, arguments: &[OsString]) -> Option<ExitCode> {
+    let name = name.to_str()?;
+    let arguments = || arguments.iter().cloned();
+    Some(match name.strip_prefix("faros-").unwrap_or(name) {
+        "dhcpd" => daemon::main_with::<faros_dhcpd::Dhcpd>(arguments()),
+        "tftpd" => daemon::main_with::<faros_tftpd::Tftpd>(arguments()),
+        "ignition-http" => daemon::main_with::<faros_ignition_http::IgnitionHttp>(arguments()),
+        "farosctl" => {
+            let command_line = std::iter::once(OsString::from("farosctl")).chain(arguments());
+            farosctl::run(command_line, farosctl::Terminal::of_process()).into()
+        }
+        _ => return None,
+    })
+}
