@@ -11,7 +11,6 @@ use crate::content;
 use crate::error::LabError;
 use crate::events::Events;
 use crate::firmware::Firmware;
-use crate::image;
 use crate::journey::{Journey, table};
 use crate::lab::Lab;
 use crate::light::LightNode;
@@ -199,15 +198,14 @@ fn place_content(
         for name in content::place_missing_loaders(&root)? {
             notes.push(format!("{name} is a stand-in: the package ipxe is not installed"));
         }
-        return content::place_stand_ins(&root);
-    }
-    if let Some(name) = nodes.iter().find_map(|(_, firmware)| content::missing_loader(&root, *firmware)) {
+    } else if let Some(name) =
+        nodes.iter().find_map(|(_, firmware)| content::missing_loader(&root, *firmware))
+    {
         return Err(LabError::Missing(format!(
             "the boot loader {name} is missing; install the package ipxe, or use light nodes (--light)"
         )));
     }
-    let image = image::prepare(&mut |text| show.say(text))?;
-    content::place_image(&root, &image)
+    lab.furnish(light, &mut |text| show.say(text))
 }
 
 enum Machine {

@@ -73,24 +73,28 @@ pub(crate) fn test(arguments: &[String]) -> Result<u8, String> {
     Ok(u8::from(!tally.good()))
 }
 
-/// `cargo xtask verify`: what has to hold before every commit.
+/// `cargo xtask verify`: what has to hold before every commit. Everything is looked at, whatever fails.
 pub(crate) fn verify() -> Result<u8, String> {
-    steps::step("format", || succeed(cargo().args(["fmt", "--all", "--check"])))?;
-    steps::step("tidy", || tidy::check(&root()))?;
-    steps::talking_step("lints", || {
-        succeed(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
-    })?;
-    steps::talking_step("documentation", || {
-        succeed(
-            cargo().args(["doc", "--workspace", "--no-deps", "--quiet"]).env("RUSTDOCFLAGS", "-D warnings"),
-        )
-    })?;
+    let checks = [
+        steps::step("format", || succeed(cargo().args(["fmt", "--all", "--check"]))),
+        steps::step("tidy", || tidy::check(&root())),
+        steps::talking_step("lints", || {
+            succeed(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+        }),
+        steps::talking_step("documentation", || {
+            let mut cargo = cargo();
+            succeed(
+                cargo.args(["doc", "--workspace", "--no-deps", "--quiet"]).env("RUSTDOCFLAGS", "-D warnings"),
+            )
+        }),
+    ];
     // The black-box suite needs packages and minutes; `cargo xtask test` runs it.
     let tally = steps::talking_step("unit tests", || {
         counted(cargo().args(["test", "--workspace", "--exclude", "faros-tests", "--no-fail-fast"]))
     })?;
     println!("{} unit tests passed, {} failed", tally.passed, tally.failed);
-    Ok(u8::from(!tally.good()))
+    let reasons: Vec<_> = checks.into_iter().filter_map(Result::err).collect();
+    if reasons.is_empty() { Ok(u8::from(!tally.good())) } else { Err(reasons.join("\n")) }
 }
 
 /// `cargo xtask bench NAME`: packages, release build of the daemons, the benchmark.

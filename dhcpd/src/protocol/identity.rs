@@ -109,7 +109,7 @@ impl<'c> Who<'c> {
 /// Whether a lease may move to another card of the same UUID: nobody uses it, or only firmware does, which
 /// tries one card after the other. An operating system may well use two cards at once.
 fn is_movable(lease: &Lease, now: Time) -> bool {
-    true
+    !lease.is_live(now) || lease.state == State::Offered || lease.firmware
 }
 
 /// Watches for UUIDs that two machines share, which careless vendors make happen.

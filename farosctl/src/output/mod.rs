@@ -128,6 +128,25 @@ mod tests {
         assert_eq!(harmless("a\u{1b}[2Jb\nc\u{202e}d é"), "a\\u{1b}[2Jb\\nc\\u{202e}d é");
     }
 
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_shown_is_one_harmless_line(text in "\\PC*|.*|[\\x00-\\x9f\u{2028}\u{202e}]*") {
+            let shown = harmless(&text);
+            proptest::prop_assert!(!shown.chars().any(|c| c.is_control() || is_invisible(c)));
+            let quoted = yaml(&text);
+            proptest::prop_assert_eq!(quoted.matches('\n').count(), 1);
+        }
+
+        #[test]
+        fn json_in_yaml_is_the_same_value(text in ".*") {
+            // What needs quotes is written as JSON writes it, so JSON reads it back.
+            let written = yaml(&text);
+            let line = written.trim_end_matches('\n');
+            let read = if line.starts_with('"') { serde_json::from_str(line).unwrap() } else { line.to_owned() };
+            proptest::prop_assert_eq!(read, text);
+        }
+    }
+
     #[test]
     fn keys_keep_the_order_of_the_fields() {
         #[derive(Serialize)]

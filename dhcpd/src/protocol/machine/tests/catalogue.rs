@@ -233,7 +233,7 @@ fn an_ignored_card_is_never_answered() {
 }
 
 #[test]
-fn a_million_mutations_would_leave_a_reason_or_a_reply_each() {
+fn mutated_captures_leave_a_reason_or_a_reply_each() {
     let seeds = captures::requests();
     let mut state = 0x2545_f491_4f6c_dd1du64;
     let mut next = move || {

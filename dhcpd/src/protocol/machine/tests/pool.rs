@@ -155,6 +155,21 @@ fn an_address_offered_unprobed_is_probed_at_once_and_a_late_answer_refuses_it() 
 }
 
 #[test]
+fn a_probed_address_that_somebody_took_is_no_longer_in_stock() {
+    let mut bench = Bench::new();
+    bench.machine.on_link(true);
+    bench.machine.on_timeout(bench.now, &mut bench.actions);
+    let_time_pass(&mut bench, 3);
+    assert_eq!(bench.machine.leases().probed_count(), 16);
+    let first = bench.reply(discover(stranger(1)).wants(pool(128))).yiaddr;
+    assert_eq!(first, pool(128));
+    assert_eq!(bench.machine.leases().probed_count(), 15);
+    for number in 2..17 {
+        assert_ne!(bench.reply(discover(stranger(number))).yiaddr, first);
+    }
+}
+
+#[test]
 fn the_client_itself_may_answer_for_its_address() {
     let mut bench = Bench::new();
     bench.machine.on_link(true);

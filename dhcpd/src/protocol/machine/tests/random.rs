@@ -66,7 +66,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => client.prop_map(|client| Step::Decline { client }),
         3 => (0u16..2500).prop_map(|secs| Step::Wait { secs }),
         1 => (126u8..146).prop_map(|last| Step::Squat { last }),
-        2 => Just(Step::Tick),
+        4 => Just(Step::Tick),
         1 => Just(Step::DiskFails),
         2 => Just(Step::DiskHeals),
         1 => Just(Step::Crash),
@@ -215,9 +215,13 @@ impl World {
                 self.write_notes(actions);
             }
             Step::Tick => {
-                let mut actions = Vec::new();
-                self.bench.machine.on_timeout(self.bench.now, &mut actions);
-                self.write_notes(actions);
+                // Long enough for two questions and the silence after them.
+                for _ in 0..4 {
+                    self.bench.after(Duration::from_millis(250));
+                    let mut actions = Vec::new();
+                    self.bench.machine.on_timeout(self.bench.now, &mut actions);
+                    self.write_notes(actions);
+                }
             }
             Step::DiskFails => {
                 self.disk_ok = false;
