@@ -225,9 +225,9 @@ impl Engine {
 
     fn dropped(&mut self, dropped: &Dropped, now: Time) {
         self.metrics.dropped(dropped.reason);
-        let Some(entry) = self.unanswered.record(dropped, now) else { return };
-        let mac = entry.hardware.and_then(|hardware| hardware.mac());
+        let mac = dropped.hardware.and_then(|hardware| hardware.mac());
         let known = mac.and_then(|mac| self.machine.config().known_by_mac(mac));
+        let Some(entry) = self.unanswered.record(dropped, known.is_some(), now) else { return };
         let mut event = Event::new("dhcp_unanswered")
             .with("reason", dropped.reason.name())
             .with("explanation", dropped.reason.explanation())

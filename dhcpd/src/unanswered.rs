@@ -13,6 +13,10 @@ pub const CLIENTS_MAX: usize = 256;
 /// Between two events about one client and reason; in between only counters move.
 const EVENT_GAP: Duration = Duration::from_secs(30);
 
+/// Events about clients that the site file does not name, per second; beyond, only counters move, so that a
+/// flood of strangers does not push the events of nodes out of the ring.
+pub const STRANGER_EVENTS_PER_SEC: u32 = 10;
+
 /// A client that got no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -32,14 +36,26 @@ pub struct Entry {
 pub struct Unanswered {
     entries: HashMap<Option<Hardware>, Entry>,
     order: VecDeque<Option<Hardware>>,
+    second: u64,
+    strangers: u32,
 }
 
 impl Unanswered {
-    /// Records a dropped packet; returns the entry if it is time for an event about it.
-    pub fn record(&mut self, dropped: &Dropped, now: Time) -> Option<Entry> {
+    /// Records a dropped packet; returns the entry if it is time for an event about it. `named`: the site
+    /// file names the client.
+    pub fn record(&mut self, dropped: &Dropped, named: bool, now: Time) -> Option<Entry> {
         if dropped.reason.is_due() {
             return None;
         }
+        let due = self.remember(dropped, now)?;
+        if now.0 / 1000 != self.second {
+            (self.second, self.strangers) = (now.0 / 1000, 0);
+        }
+        self.strangers += u32::from(!named);
+        (named || self.strangers <= STRANGER_EVENTS_PER_SEC).then_some(due)
+    }
+
+    fn remember(&mut self, dropped: &Dropped, now: Time) -> Option<Entry> {
         let key = dropped.hardware;
         if let Some(entry) = self.entries.get_mut(&key) {
             entry.last = now;
@@ -100,7 +116,7 @@ mod tests {
     fn one_client_gives_one_event_per_gap_and_reason() {
         let mut unanswered = Unanswered::default();
         let told = |at, reason, unanswered: &mut Unanswered| {
-            unanswered.record(&dropped(1, reason), Time(at)).map(|entry| entry.count)
+            unanswered.record(&dropped(1, reason), true, Time(at)).map(|entry| entry.count)
         };
         assert_eq!(told(0, DropReason::Ignored, &mut unanswered), Some(1));
         assert_eq!(told(1000, DropReason::Ignored, &mut unanswered), None);
@@ -111,11 +127,15 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_clients_does_not_grow_the_record() {
+    fn a_flood_of_clients_grows_neither_the_record_nor_the_event_stream() {
         let mut unanswered = Unanswered::default();
+        let mut events = 0;
         for number in 0..5000 {
-            unanswered.record(&dropped(number, DropReason::PoolExhausted), Time(number.into()));
+            let told =
+                unanswered.record(&dropped(number, DropReason::PoolExhausted), false, Time(number.into()));
+            events += u32::from(told.is_some());
         }
+        assert_eq!(events, 5 * STRANGER_EVENTS_PER_SEC, "in five seconds");
         assert_eq!((unanswered.entries.len(), unanswered.order.len()), (CLIENTS_MAX, CLIENTS_MAX));
         assert_eq!(unanswered.latest()[0].last, Time(4999));
     }

@@ -41,16 +41,20 @@ pub(crate) fn lab(arguments: &[String]) -> Result<u8, String> {
     Ok(exit_code(status))
 }
 
+/// Tests drive daemons that can be told to fail (`faros_common::fault`); no other build can.
+const FAULTS: [&str; 2] = ["--features", "faros-common/fault"];
+
 /// `cargo xtask test`: packages, build, every test of the workspace, one summary.
 pub(crate) fn test(arguments: &[String]) -> Result<u8, String> {
     let (outcome, took) = steps::timed(|| {
         apt::ensure(Some(Job::Test), &target())?;
         let environment = python_environment()?;
-        steps::talking_step("build", || succeed(cargo().args(["build", "--workspace", "--bins"])))?;
+        steps::talking_step("build", || succeed(cargo().args(["build", "--workspace", "--bins"]).args(FAULTS)))?;
         steps::talking_step("test", || {
             let mut cargo = cargo();
             cargo
                 .args(["test", "--workspace", "--no-fail-fast"])
+                .args(FAULTS)
                 .args(arguments)
                 .env("FAROS_BIN_DIR", target().join("debug"))
                 .env("FAROS_LAB_CACHE", target().join("lab-image"))
