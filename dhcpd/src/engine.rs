@@ -62,6 +62,9 @@ struct Held {
     reply: Outgoing,
 }
 
+/// A lease that is to be written, and the reply that waits for it.
+type Unwritten = (Box<Lease>, Option<(Promise, Outgoing)>);
+
 /// The server's state and its way to the outside.
 pub(crate) struct Engine {
     pub(crate) machine: Machine,
@@ -73,6 +76,9 @@ pub(crate) struct Engine {
     wires: Wires,
     advertiser: Advertiser,
     held: VecDeque<Held>,
+    /// What this batch of packets leaves to be written, in order. It goes to the journal at one go, so that
+    /// one write carries it all.
+    records: Vec<Unwritten>,
     outbox: Vec<Outgoing>,
     actions: Vec<Action>,
     last_stamp: Option<Time>,
@@ -97,6 +103,7 @@ impl Engine {
             wires,
             advertiser: Advertiser::default(),
             held: VecDeque::new(),
+            records: Vec::new(),
             outbox: Vec::new(),
             actions: Vec::new(),
             last_stamp: None,
@@ -136,6 +143,7 @@ impl Engine {
         self.machine.on_address_in_use(address, hardware, now, &mut actions);
         self.perform(&mut actions, now);
         self.actions = actions;
+        self.flush(now);
     }
 
     pub(crate) fn on_timeout(&mut self, now: Time) {
@@ -174,8 +182,8 @@ impl Engine {
         for action in actions.drain(..) {
             match action {
                 Action::Send(reply) => self.outbox.push(reply),
-                Action::Commit { lease, promise, then } => self.commit(&lease, promise, then, now),
-                Action::Note(lease) => self.note(&lease),
+                Action::Commit { lease, promise, then } => self.records.push((lease, Some((promise, then)))),
+                Action::Note(lease) => self.records.push((lease, None)),
                 Action::Drop(dropped) => self.dropped(&dropped, now),
                 Action::Emit(event) => {
                     self.events.emit(event);

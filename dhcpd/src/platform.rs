@@ -21,6 +21,9 @@ const DATAGRAM_BYTES_MAX: usize = 4096;
 
 const CONTROL_BYTES: usize = 64;
 
+/// Bytes of datagrams that may wait, bookkeeping included: a few thousand requests. The kernel doubles it.
+const QUEUE_BYTES: c_int = 2 << 20;
+
 /// A datagram as the kernel handed it over.
 #[derive(Clone, Copy, Debug)]
 pub struct Received {
@@ -139,8 +142,10 @@ fn packet_info(header: &libc::msghdr) -> Option<(u32, Ipv4Addr)> {
 pub fn prepare_udp(socket: &UdpSocket) -> io::Result<()> {
     socket.set_broadcast(true)?;
     set_option(socket.as_raw_fd(), libc::IPPROTO_IP, libc::IP_PKTINFO, 1)?;
-    // A site that powers on at once must not overflow the queue; the kernel caps it at rmem_max.
-    set_option(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_RCVBUF, 4 << 20)
+    // A site that powers on at once must not overflow the queue. Unprivileged, the kernel caps it at rmem_max.
+    let fd = socket.as_raw_fd();
+    set_option(fd, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, QUEUE_BYTES)
+        .or_else(|_| set_option(fd, libc::SOL_SOCKET, libc::SO_RCVBUF, QUEUE_BYTES))
 }
 
 /// A datagram to be sent.

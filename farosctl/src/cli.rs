@@ -234,6 +234,12 @@ pub struct LabArguments {
     /// Leave the lab's directory (site file, logs, consoles, states) in place
     #[arg(long)]
     pub keep: bool,
+    /// When all nodes are done, leave the site standing until Ctrl-C
+    #[arg(long)]
+    pub stay: bool,
+    /// Record the LAN into this file (pcap)
+    #[arg(long, value_name = "FILE")]
+    pub capture: Option<PathBuf>,
     /// Only these nodes of the site file
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     pub nodes: Vec<String>,

@@ -18,6 +18,8 @@ pub(crate) fn run(session: &mut Session, arguments: &LabArguments) -> Result<Exi
         jobs: arguments.jobs.max(1),
         stall: arguments.stall,
         keep: arguments.keep,
+        stay: arguments.stay,
+        capture: arguments.capture.clone(),
         quiet: arguments.quiet,
         ..LabOptions::new(session.site_path.clone())
     };

@@ -1,8 +1,8 @@
 //! Bodies of answers: a text, or a part of a file in pieces.
 //!
 //! A piece is read without waiting where the page cache has it (`RWF_NOWAIT`), else by a thread that may
-//! wait for the disk. Pieces are as large as [`PIECES_BYTES_MAX`] allows for the number of transfers under
-//! way, so that a thousand slow readers cost little memory and a few fast ones get large pieces.
+//! wait for the disk. Pieces get smaller the more of [`PIECES_BYTES_MAX`] waits for the network, so that a
+//! thousand slow readers cost little memory and a few fast ones get large pieces.
 
 use std::fs::File;
 use std::future::Future;
@@ -17,10 +17,10 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
-/// What all pieces in memory may take together, as far as that leaves each at least [`PIECE_BYTES_MIN`].
-pub const PIECES_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// What all pieces in memory may take together. Beyond it each transfer has one of [`PIECE_BYTES_MIN`].
+pub const PIECES_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// The smallest piece.
-pub const PIECE_BYTES_MIN: usize = 16 * 1024;
+pub const PIECE_BYTES_MIN: usize = 8 * 1024;
 /// The largest piece; more makes no transfer faster.
 pub const PIECE_BYTES_MAX: usize = 256 * 1024;
 /// Buffers kept for the next piece; those beyond are freed.
@@ -159,7 +159,7 @@ impl FilePart {
                 read?
             }
             None => {
-                let length = left.min(self.transfer.piece_bytes() as u64) as usize;
+                let length = left.min(self.transfer.buffers.piece_bytes() as u64) as usize;
                 let mut buffer = self.transfer.buffers.take(length);
                 let at_once = {
                     let mut slices = [IoSliceMut::new(buffer.room())];
@@ -207,8 +207,11 @@ fn read_waiting(
 /// Buffers for pieces, shared by all transfers.
 #[derive(Debug, Default)]
 pub struct Buffers {
+    /// Of the largest size, all of them.
     spare: Mutex<Vec<Vec<u8>>>,
     transfers: AtomicUsize,
+    /// Bytes of all pieces in memory.
+    held: AtomicUsize,
 }
 
 impl Buffers {
@@ -217,12 +220,21 @@ impl Buffers {
         self.transfers.load(Ordering::Relaxed)
     }
 
+    /// How large the next piece may be: a part of what is left, so that the last ones are small.
+    fn piece_bytes(&self) -> usize {
+        let left = PIECES_BYTES_MAX.saturating_sub(self.held.load(Ordering::Relaxed));
+        (left / 8).clamp(PIECE_BYTES_MIN, PIECE_BYTES_MAX)
+    }
+
     fn take(self: &Arc<Self>, length: usize) -> Buffer {
-        let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut bytes = spare.unwrap_or_default();
-        if bytes.len() < length {
-            bytes = vec![0; length];
-        }
+        let spare = match length > PIECE_BYTES_MAX / 2 {
+            true => self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop(),
+            false => None,
+        };
+        // Large ones are all of the same size, to fit again.
+        let size = if length > PIECE_BYTES_MAX / 2 { PIECE_BYTES_MAX } else { length };
+        let bytes = spare.unwrap_or_else(|| vec![0; size]);
+        self.held.fetch_add(bytes.len(), Ordering::Relaxed);
         Buffer { bytes, length, filled: 0, home: Arc::clone(self) }
     }
 }
@@ -249,9 +261,12 @@ impl AsRef<[u8]> for Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        let mut spare = self.home.spare.lock().unwrap_or_else(PoisonError::into_inner);
-        if spare.len() < SPARE_BUFFERS_MAX {
-            spare.push(std::mem::take(&mut self.bytes));
+        self.home.held.fetch_sub(self.bytes.len(), Ordering::Relaxed);
+        if self.bytes.len() == PIECE_BYTES_MAX {
+            let mut spare = self.home.spare.lock().unwrap_or_else(PoisonError::into_inner);
+            if spare.len() < SPARE_BUFFERS_MAX {
+                spare.push(std::mem::take(&mut self.bytes));
+            }
         }
     }
 }
@@ -265,10 +280,6 @@ impl Transfer {
     fn begin(buffers: &Arc<Buffers>) -> Self {
         buffers.transfers.fetch_add(1, Ordering::Relaxed);
         Self { buffers: Arc::clone(buffers) }
-    }
-
-    fn piece_bytes(&self) -> usize {
-        (PIECES_BYTES_MAX / self.buffers.transfers().max(1)).clamp(PIECE_BYTES_MIN, PIECE_BYTES_MAX)
     }
 }
 
@@ -335,15 +346,21 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn many_transfers_share_the_memory() {
-        let (file, _) = file(1);
+    async fn a_thousand_transfers_that_stand_still_share_the_memory() {
+        let (file, _) = file(PIECE_BYTES_MAX);
         let buffers = Arc::new(Buffers::default());
-        let body = || ReplyBody::file(file.reopen().unwrap(), 0, 1, &buffers);
-        let first = body();
-        let Content::File(part) = &first.content else { panic!() };
-        assert_eq!(part.transfer.piece_bytes(), PIECE_BYTES_MAX);
-        let _others: Vec<_> = (0..512).map(|_| body()).collect();
-        assert!(part.transfer.piece_bytes() * 513 < 2 * PIECES_BYTES_MAX);
+        let mut waiting = Vec::new();
+        for _ in 0..1000 {
+            let mut body = ReplyBody::file(file.reopen().unwrap(), 0, PIECE_BYTES_MAX as u64, &buffers);
+            let piece = body.frame().await.unwrap().unwrap();
+            waiting.push((body, piece));
+        }
+        let held = buffers.held.load(Ordering::Relaxed);
+        assert!(held <= PIECES_BYTES_MAX + 1000 * PIECE_BYTES_MIN, "{held}");
+        assert_eq!(waiting[0].1.data_ref().unwrap().len(), PIECE_BYTES_MAX);
+        assert_eq!(waiting[999].1.data_ref().unwrap().len(), PIECE_BYTES_MIN);
+        drop(waiting);
+        assert_eq!(buffers.held.load(Ordering::Relaxed), 0);
     }
 
     #[tokio::test]

@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Leases {
     socket: PathBuf,
-    known: Mutex<Option<(Instant, HashMap<IpAddr, Mac>)>>,
+    known: Mutex<Option<(Instant, HashMap<IpAddr, Lease>)>>,
 }
 
 impl Leases {
@@ -49,21 +49,22 @@ impl Leases {
         }
         match &*known {
             None => Lease::Unavailable,
-            Some((_, holders)) => holders.get(&address).map_or(Lease::None, |mac| Lease::Of(*mac)),
+            Some((_, holders)) => holders.get(&address).cloned().unwrap_or(Lease::None),
         }
     }
 }
 
-/// The cards by address, of leases that are in force: an array, or an object with the array `leases`.
-fn holders(value: &Value) -> HashMap<IpAddr, Mac> {
+/// The clients by address, of leases that are in force: an array, or an object with the array `leases`.
+fn holders(value: &Value) -> HashMap<IpAddr, Lease> {
     let leases = value.get("leases").unwrap_or(value).as_array().map(Vec::as_slice).unwrap_or_default();
     let held = leases.iter().filter(|lease| {
         let state = lease.get("state").and_then(Value::as_str);
-        state.is_none_or(|state| matches!(state, "bound" | "active" | "leased" | "reserved" | "granted"))
+        state == Some("active")
     });
     held.filter_map(|lease| {
         let text = |key| lease.get(key).and_then(Value::as_str);
-        Some((text("address")?.parse().ok()?, text("mac")?.parse().ok()?))
+        let mac = text("mac").and_then(|mac| mac.parse::<Mac>().ok());
+        Some((text("address")?.parse().ok()?, Lease::Of { mac, node: text("node").map(str::to_owned) }))
     })
     .collect()
 }
@@ -76,12 +77,25 @@ mod tests {
 
     #[test]
     fn only_leases_in_force_count() {
-        let lease = |last: u8, state: &str| json!({ "address": format!("192.0.2.{last}"), "mac": "02:00:00:00:00:01", "state": state });
-        let leases = json!({ "leases": [lease(1, "bound"), lease(2, "expired"), { "address": "x" }] });
-        let mac: Mac = "02:00:00:00:00:01".parse().unwrap();
-        assert_eq!(holders(&leases), HashMap::from([(IpAddr::from([192, 0, 2, 1]), mac)]));
-        assert_eq!(holders(&json!([lease(1, "bound")])).len(), 1);
+        let lease = |last: u8, state: &str, node: Option<&str>| {
+            let address = format!("192.0.2.{last}");
+            json!({ "address": address, "mac": "02:00:00:00:00:01", "state": state, "node": node })
+        };
+        let leases = [
+            lease(1, "active", None),
+            lease(2, "ended", None),
+            lease(3, "offered", None),
+            lease(4, "active", Some("cp1")),
+        ];
+        let held = holders(&json!({ "leases": leases, "more": 1 }));
+        let mac: Option<Mac> = "02:00:00:00:00:01".parse().ok();
+        let expected = [
+            (IpAddr::from([192, 0, 2, 1]), Lease::Of { mac, node: None }),
+            (IpAddr::from([192, 0, 2, 4]), Lease::Of { mac, node: Some("cp1".to_owned()) }),
+        ];
+        assert_eq!(held, HashMap::from(expected));
         assert!(holders(&json!("x")).is_empty());
+        assert!(holders(&json!({ "leases": [{ "address": "x", "state": "active" }] })).is_empty());
     }
 
     #[tokio::test]

@@ -275,7 +275,8 @@ async fn serve(service: &Arc<Service>, stream: TcpStream, peer: Peer, limits: Li
         .half_close(true)
         .header_read_timeout(None)
         .max_headers(FIELDS_MAX + 1)
-        .max_buf_size(HEAD_BYTES_MAX.max(64 * 1024))
+        // Also what is buffered for writing: no more than the piece that is being sent.
+        .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(wire, answering);
     let mut tick = tokio::time::interval(limits.tick);
     let mut draining = false;

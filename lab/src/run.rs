@@ -37,6 +37,9 @@ pub struct LabOptions {
     pub stall: Option<Duration>,
     /// Leave the lab's directory (site file, logs, consoles, states) in place.
     pub keep: bool,
+    /// When all nodes are done, leave the site standing until Ctrl-C: for asking its daemons and arming its
+    /// nodes again.
+    pub stay: bool,
     /// Record the LAN into this file (pcap).
     pub capture: Option<PathBuf>,
     /// Show nothing while it runs.
@@ -63,6 +66,7 @@ impl LabOptions {
             jobs: JOBS,
             stall: None,
             keep: false,
+            stay: false,
             capture: None,
             quiet: false,
         }
@@ -119,9 +123,9 @@ pub fn run(options: &LabOptions) -> Result<LabReport, LabError> {
     let mut show = Show::new(options.quiet);
     let mut notes = Vec::new();
 
-    let mut table = site::read(&options.site)?;
-    site::rehearsed(&mut table);
-    let mut lab = Lab::from_table(table)?;
+    let mut played = site::read(&options.site)?;
+    site::rehearsed(&mut played);
+    let mut lab = Lab::from_table(played)?;
     if options.keep {
         lab.keep();
     }
@@ -147,9 +151,25 @@ pub fn run(options: &LabOptions) -> Result<LabReport, LabError> {
     let nodes = rehearsal.journeys;
     show.end();
     outcome?;
-    let ok = nodes.iter().all(Journey::complete);
     let secs = clock::now().saturating_duration_since(began).as_secs_f64();
+    let ok = nodes.iter().all(Journey::complete);
+    if options.stay {
+        stand(&lab, &table(&nodes), &mut show);
+    }
     Ok(LabReport { ok, nodes, notes, secs, kept: options.keep.then(|| lab.dir().to_owned()) })
+}
+
+/// Leaves the site standing until somebody interrupts, saying how to talk to it.
+fn stand(lab: &Lab, so_far: &str, show: &mut Show) {
+    show.say(so_far.trim_end());
+    show.say(&format!(
+        "the site stands until Ctrl-C; ask it with: farosctl --site {} --run-dir {} status",
+        lab.site_file().display(),
+        lab.run_dir().display()
+    ));
+    while !platform::interrupted() {
+        std::thread::sleep(LOOK);
+    }
 }
 
 fn must_be_light(notes: &mut Vec<String>) -> bool {

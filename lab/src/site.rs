@@ -1,7 +1,7 @@
 //! The site file as the lab plays it.
 //!
 //! The file is taken as it is, except that its boot trees lie in the lab's own directory, and that a
-//! rehearsal ([`rehearsed`]) puts the lab's own small system in the place of profiles whose kernel is not
+//! rehearsal ([`crate::run`]) puts the lab's own small system in the place of profiles whose kernel is not
 //! the lab's.
 
 use std::path::Path;

@@ -6,7 +6,7 @@
 //! namespaces, and the processes in them.
 
 use std::fs::{self, File};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -32,6 +32,14 @@ impl Workdir {
     pub(crate) fn create() -> Result<Self, LabError> {
         let base = base();
         fs::create_dir_all(&base).map_err(LabError::io("create", &base))?;
+        // A directory that somebody else has put there could hold anything.
+        let owner = fs::metadata(&base).map_err(LabError::io("look at", &base))?.uid();
+        if owner != rustix::process::geteuid().as_raw() {
+            return Err(LabError::Unplayable(format!(
+                "{} belongs to user {owner}; remove it, or set TMPDIR to another place",
+                base.display()
+            )));
+        }
         sweep(&base);
         let count = LABS.fetch_add(1, Ordering::Relaxed);
         let pid = std::process::id();
@@ -98,12 +106,23 @@ fn sweep(base: &Path) {
         if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
             continue;
         }
-        let Some(tag) = path.file_name().and_then(|name| name.to_str()) else { continue };
+        let Some(tag) = path.file_name().and_then(|name| name.to_str()).filter(|tag| is_tag(tag)) else {
+            continue;
+        };
         for namespace in netns::existing(&format!("{tag}-")) {
             netns::remove(&namespace);
         }
         let _ = fs::remove_dir_all(&path);
     }
+}
+
+/// `fl<pid>` or `fl<pid>x<n>`: nothing else ever leads to the removal of a namespace.
+fn is_tag(name: &str) -> bool {
+    let number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    name.strip_prefix("fl").is_some_and(|rest| match rest.split_once('x') {
+        Some((pid, count)) => number(pid) && number(count),
+        None => number(rest),
+    })
 }
 
 #[cfg(test)]
@@ -120,6 +139,14 @@ mod tests {
         drop(first);
         assert!(!path.exists());
         assert!(second.path().exists(), "a living lab's directory is not swept");
+    }
+
+    #[test]
+    fn only_names_of_ours_are_tags() {
+        assert!(is_tag("fl17") && is_tag("fl17x3"));
+        for name in ["", "fl", "flx3", "fl17x", "fl17-wan", "prod", "17"] {
+            assert!(!is_tag(name), "{name}");
+        }
     }
 
     #[test]

@@ -30,7 +30,10 @@ fn explain(config: &Config, request: &AdminRequest) -> AdminResponse {
     match request.query("address").map(str::parse::<IpAddr>) {
         None => {}
         Some(Err(_)) => {
-            return AdminResponse::error(StatusCode::BAD_REQUEST, "address is no IP address: write address=192.168.8.11");
+            return AdminResponse::error(
+                StatusCode::BAD_REQUEST,
+                "address is no IP address: write address=192.168.8.11",
+            );
         }
         Some(Ok(address)) => because.push(match config.machines.get(&address) {
             Some(machine) => {
@@ -54,12 +57,19 @@ fn explain(config: &Config, request: &AdminRequest) -> AdminResponse {
                     let bytes = file.metadata().map_or(0, |metadata| metadata.len());
                     format!("be sent {} ({bytes} bytes)", path.display())
                 }
-                Content::Script(script) => format!("be sent a script that leads to {}: {}", config.scripts.base_url(), String::from_utf8_lossy(script)),
+                Content::Script(script) => format!(
+                    "be sent a script that leads to {}: {}",
+                    config.scripts.base_url(),
+                    String::from_utf8_lossy(script)
+                ),
             };
             AdminResponse::json(&json!({ "would": would, "rule": located.rule.name(), "because": because }))
         }
         Err(refusal) => {
-            because.push(format!("looked below {}, in its folder loaders, and where packages put loaders", config.root.display()));
+            because.push(format!(
+                "looked below {}, in its folder loaders, and where packages put loaders",
+                config.root.display()
+            ));
             let would = format!("get ERROR {}: {}", refusal.code as u16, refusal.text);
             AdminResponse::json(&json!({ "would": would, "rule": refusal.reason, "because": because }))
         }
@@ -70,8 +80,14 @@ fn reason(rule: Rule, config: &Config) -> String {
     match rule {
         Rule::Root => format!("the file is below {}", config.root.display()),
         Rule::Loaders => format!("the file is in {}/loaders", config.root.display()),
-        Rule::OtherCase => "no file has that name exactly; one differs in upper and lower case only".to_owned(),
-        Rule::Distribution => "no file below the root has that name; a package installed this loader".to_owned(),
-        Rule::Script => "no file has that name; loaders that look for it are led to the HTTP server".to_owned(),
+        Rule::OtherCase => {
+            "no file has that name exactly; one differs in upper and lower case only".to_owned()
+        }
+        Rule::Distribution => {
+            "no file below the root has that name; a package installed this loader".to_owned()
+        }
+        Rule::Script => {
+            "no file has that name; loaders that look for it are led to the HTTP server".to_owned()
+        }
     }
 }

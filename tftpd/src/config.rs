@@ -29,32 +29,19 @@ pub struct Config {
     pub machines: HashMap<IpAddr, Machine>,
 }
 
-/// The HTTP server of the boot scripts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ScriptServer(pub SocketAddr);
+/// The HTTP server of the boot scripts, by its URL without a final slash.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScriptServer(pub String);
 
 impl ScriptServer {
     /// `http://192.0.2.1:8080`
-    pub fn base_url(self) -> String {
-        match self.0.port() {
-            80 => format!("http://{}", bracketed(self.0.ip())),
-            _ => format!("http://{}", self.0),
-        }
+    pub fn base_url(&self) -> &str {
+        &self.0
     }
 
     /// The same as GRUB names it: `(http,192.0.2.1:8080)`.
-    pub fn grub_device(self) -> String {
-        match self.0.port() {
-            80 => format!("(http,{})", bracketed(self.0.ip())),
-            _ => format!("(http,{})", self.0),
-        }
-    }
-}
-
-fn bracketed(address: IpAddr) -> String {
-    match address {
-        IpAddr::V4(address) => address.to_string(),
-        IpAddr::V6(address) => format!("[{address}]"),
+    pub fn grub_device(&self) -> String {
+        format!("(http,{})", self.0.strip_prefix("http://").unwrap_or(&self.0))
     }
 }
 
@@ -91,7 +78,6 @@ impl Config {
         seeds.dedup();
         let mut seed_roots = vec![root.clone(), site.http.root.clone()];
         seed_roots.dedup();
-        let script_host = site.http.external.unwrap_or(IpAddr::V4(site.lan.address.addr()));
         Ok(Self {
             listen: site.tftp.listen.clone(),
             root,
@@ -100,7 +86,7 @@ impl Config {
             lan_addresses,
             seeds,
             seed_roots,
-            scripts: ScriptServer(SocketAddr::new(script_host, site.http.port)),
+            scripts: ScriptServer(site.base_url()),
             machines: machines(site),
         })
     }
@@ -134,13 +120,10 @@ impl Config {
 
 fn machines(site: &Site) -> HashMap<IpAddr, Machine> {
     let mut machines = HashMap::new();
-    for node in &site.nodes {
-        let machine = Machine { node: Some(node.name.clone()), mac: node.macs.first().copied() };
-        let addresses = node.address.map(IpAddr::V4).into_iter().chain(node.address6.map(IpAddr::V6));
+    for known in site.reservations() {
+        let machine = Machine { node: known.node, mac: known.macs.first().copied() };
+        let addresses = known.address.map(IpAddr::V4).into_iter().chain(known.address6.map(IpAddr::V6));
         machines.extend(addresses.map(|address| (address, machine.clone())));
-    }
-    for host in &site.hosts {
-        machines.insert(IpAddr::V4(host.address), Machine { node: None, mac: host.mac });
     }
     machines
 }
@@ -159,7 +142,7 @@ pub(crate) mod tests {
             lan_addresses: vec!["192.0.2.1".parse().unwrap()],
             seeds: vec![PathBuf::from("rhcos/master.ign"), PathBuf::from("/rhcos/Secret.bin")],
             seed_roots: vec![root.to_owned()],
-            scripts: ScriptServer("192.0.2.1:8080".parse().unwrap()),
+            scripts: ScriptServer("http://192.0.2.1:8080".to_owned()),
             machines: HashMap::new(),
         }
     }
@@ -191,10 +174,9 @@ pub(crate) mod tests {
 
     #[test]
     fn the_script_server_is_named_for_both_loaders() {
-        let server = ScriptServer("192.0.2.1:8080".parse().unwrap());
+        let server = ScriptServer("http://192.0.2.1:8080".to_owned());
         assert_eq!(server.base_url(), "http://192.0.2.1:8080");
         assert_eq!(server.grub_device(), "(http,192.0.2.1:8080)");
-        let usual = ScriptServer("192.0.2.1:80".parse().unwrap());
-        assert_eq!((usual.base_url(), usual.grub_device()), ("http://192.0.2.1".into(), "(http,192.0.2.1)".into()));
+        assert_eq!(ScriptServer("http://192.0.2.1".to_owned()).grub_device(), "(http,192.0.2.1)");
     }
 }

@@ -47,7 +47,11 @@ impl Counters {
         metrics.register("failed", "Requests and transfers that failed, by reason", counters.failed.clone());
         metrics.register("requests", "Well-formed read requests", counters.requests.clone());
         metrics.register("sent_files", "Files sent whole", counters.sent.clone());
-        metrics.register("sent_bytes", "Octets of files sent, repetitions included", counters.sent_bytes.clone());
+        metrics.register(
+            "sent_bytes",
+            "Octets of files sent, repetitions included",
+            counters.sent_bytes.clone(),
+        );
         metrics.register("retransmits", "Blocks and OACKs sent more than once", counters.retransmits.clone());
         metrics.register("transfers", "Transfers under way", counters.in_flight.clone());
         counters

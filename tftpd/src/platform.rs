@@ -43,6 +43,15 @@ pub fn tell_destination(socket: &impl AsFd, ipv6: bool) -> io::Result<()> {
     }
 }
 
+/// Lets `bytes` wait to be received: beyond the system's limit with the right to do so, else up to it.
+///
+/// # Errors
+/// The system's refusal.
+pub fn receive_buffer(socket: &impl AsFd, bytes: libc::c_int) -> io::Result<()> {
+    set_option(socket, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, bytes)
+        .or_else(|_| set_option(socket, libc::SOL_SOCKET, libc::SO_RCVBUF, bytes))
+}
+
 /// Asks the kernel to keep what the network reports about datagrams of ours, for [`take_report`].
 ///
 /// # Errors
@@ -131,7 +140,12 @@ pub fn take_report(socket: &impl AsFd) -> Option<Report> {
 ///
 /// # Errors
 /// What the system says.
-pub fn send_from(socket: &impl AsFd, packet: &[u8], peer: SocketAddr, source: Option<IpAddr>) -> io::Result<()> {
+pub fn send_from(
+    socket: &impl AsFd,
+    packet: &[u8],
+    peer: SocketAddr,
+    source: Option<IpAddr>,
+) -> io::Result<()> {
     let address = socket2::SockAddr::from(peer);
     let mut part = libc::iovec { iov_base: packet.as_ptr().cast_mut().cast(), iov_len: packet.len() };
     let mut control = ControlBuffer([0; CONTROL_BYTES]);
@@ -171,8 +185,7 @@ pub fn send_from(socket: &impl AsFd, packet: &[u8], peer: SocketAddr, source: Op
         }
     }
     // SAFETY: every pointer in `message` is to a variable that lives until the call returns, with its length.
-    let result =
-        unsafe { libc::sendmsg(socket.as_fd().as_raw_fd(), &raw const message, libc::MSG_DONTWAIT) };
+    let result = unsafe { libc::sendmsg(socket.as_fd().as_raw_fd(), &raw const message, libc::MSG_DONTWAIT) };
     check(result).map(drop)
 }
 
@@ -217,9 +230,8 @@ fn receive_with(
     message.msg_control = control.0.as_mut_ptr().cast();
     message.msg_controllen = CONTROL_BYTES as _;
     // SAFETY: every pointer in `message` is to a live variable, exclusively borrowed, with its length.
-    let received = unsafe {
-        libc::recvmsg(socket.as_fd().as_raw_fd(), &raw mut message, flags | libc::MSG_DONTWAIT)
-    };
+    let received =
+        unsafe { libc::recvmsg(socket.as_fd().as_raw_fd(), &raw mut message, flags | libc::MSG_DONTWAIT) };
     let len = check(received)?;
     // SAFETY: zeroed and then written by the kernel: initialised either way.
     let peer = socket_address(unsafe { name.assume_init_ref() });
@@ -242,7 +254,8 @@ unsafe fn read_control(header: *const libc::cmsghdr) -> Control {
     // SAFETY: the caller vouches for the header and for as many octets after it as its length says; nothing
     // is read that is longer.
     unsafe {
-        let room = ((*header).cmsg_len as usize).saturating_sub(libc::CMSG_LEN(0) as usize);
+        let whole: usize = (*header).cmsg_len as _;
+        let room = whole.saturating_sub(libc::CMSG_LEN(0) as usize);
         let data = libc::CMSG_DATA(header);
         match ((*header).cmsg_level, (*header).cmsg_type) {
             (libc::IPPROTO_IP, libc::IP_PKTINFO) if room >= size_of::<libc::in_pktinfo>() => {
@@ -344,7 +357,8 @@ mod tests {
 
     #[test]
     fn a_long_datagram_is_cut_into_segments() {
-        let (sender, receiver) = (UdpSocket::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
+        let (sender, receiver) =
+            (UdpSocket::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
         segment(&sender, 100).unwrap();
         sender.send_to(&[7; 250], receiver.local_addr().unwrap()).unwrap();
         let lengths = [(); 3].map(|()| receiver.recv(&mut [0; 300]).unwrap());

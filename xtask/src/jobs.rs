@@ -49,7 +49,9 @@ pub(crate) fn test(arguments: &[String]) -> Result<u8, String> {
     let (outcome, took) = steps::timed(|| {
         apt::ensure(Some(Job::Test), &target())?;
         let environment = python_environment()?;
-        steps::talking_step("build", || succeed(cargo().args(["build", "--workspace", "--bins"]).args(FAULTS)))?;
+        steps::talking_step("build", || {
+            succeed(cargo().args(["build", "--workspace", "--bins"]).args(FAULTS))
+        })?;
         steps::talking_step("test", || {
             let mut cargo = cargo();
             cargo
@@ -80,7 +82,7 @@ pub(crate) fn test(arguments: &[String]) -> Result<u8, String> {
 /// `cargo xtask verify`: what has to hold before every commit. Everything is looked at, whatever fails.
 pub(crate) fn verify() -> Result<u8, String> {
     let checks = [
-        steps::step("format", || succeed(cargo().args(["fmt", "--all", "--check"]))),
+        steps::step("format", || succeed(cargo().args(["fmt", "--all", "--", "--check", "-l"]))),
         steps::step("tidy", || tidy::check(&root())),
         steps::talking_step("lints", || {
             succeed(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
@@ -92,6 +94,8 @@ pub(crate) fn verify() -> Result<u8, String> {
             )
         }),
     ];
+    // The lab's own tests start the daemons.
+    steps::talking_step("build", || succeed(cargo().args(["build", "--workspace", "--bins"])))?;
     // The black-box suite needs packages and minutes; `cargo xtask test` runs it.
     let tally = steps::talking_step("unit tests", || {
         counted(cargo().args(["test", "--workspace", "--exclude", "faros-tests", "--no-fail-fast"]))

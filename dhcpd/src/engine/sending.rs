@@ -5,6 +5,12 @@ use super::*;
 impl Engine {
     /// Sends what may go out.
     pub(crate) fn flush(&mut self, now: Time) {
+        for (lease, promised) in std::mem::take(&mut self.records) {
+            match promised {
+                Some((promise, reply)) => self.commit(&lease, promise, reply, now),
+                None => self.note(&lease),
+            }
+        }
         if self.group.snapshot_due() {
             self.snapshot(now);
         }

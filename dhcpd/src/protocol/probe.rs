@@ -37,6 +37,8 @@ pub struct Prober {
     in_flight: BTreeMap<Ipv4Addr, Flight>,
     found: BTreeMap<Ipv4Addr, Time>,
     next_look: Option<Time>,
+    /// Not later than the first `next` in flight; asked for with every packet.
+    earliest: Option<Time>,
 }
 
 #[derive(Debug)]
@@ -60,13 +62,13 @@ impl Prober {
         self.in_flight.clear();
         self.found.clear();
         self.next_look = self.link.then_some(Time(0));
+        self.earliest = None;
     }
 
     /// Probes an address that has just been offered unprobed.
     pub fn check(&mut self, address: Ipv4Addr, now: Time, out: &mut Vec<Action>) {
         if self.link && self.in_flight.len() < IN_FLIGHT_MAX && !self.in_flight.contains_key(&address) {
-            self.in_flight.insert(address, Flight { asked: 1, next: now + PATIENCE, for_stock: false });
-            out.push(Action::Probe(address));
+            self.ask(address, false, now, out);
         }
     }
 
@@ -78,7 +80,7 @@ impl Prober {
 
     /// When [`Prober::on_timeout`] has something to do.
     pub fn deadline(&self) -> Option<Time> {
-        self.in_flight.values().map(|flight| flight.next).chain(self.next_look).min()
+        self.earliest.into_iter().chain(self.next_look).min()
     }
 
     /// Asks again, believes silence, and fills the stock.
@@ -103,6 +105,7 @@ impl Prober {
                 self.found.insert(address, now);
             }
         }
+        self.earliest = self.in_flight.values().map(|flight| flight.next).min();
         if self.next_look.is_none_or(|at| at > now) {
             return;
         }
@@ -123,8 +126,14 @@ impl Prober {
             .collect();
         self.next_look = Some(now + if candidates.is_empty() { IDLE } else { PATIENCE });
         for address in candidates {
-            self.in_flight.insert(address, Flight { asked: 1, next: now + PATIENCE, for_stock: true });
-            out.push(Action::Probe(address));
+            self.ask(address, true, now, out);
         }
+    }
+
+    fn ask(&mut self, address: Ipv4Addr, for_stock: bool, now: Time, out: &mut Vec<Action>) {
+        let next = now + PATIENCE;
+        self.in_flight.insert(address, Flight { asked: 1, next, for_stock });
+        self.earliest = Some(self.earliest.map_or(next, |earliest| earliest.min(next)));
+        out.push(Action::Probe(address));
     }
 }

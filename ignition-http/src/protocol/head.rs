@@ -7,7 +7,7 @@
 use std::fmt;
 
 /// Longest head, request line included. Beyond it: 431.
-pub const HEAD_BYTES_MAX: usize = 16 * 1024;
+pub const HEAD_BYTES_MAX: usize = 8 * 1024;
 /// Longest request target. Beyond it: 414.
 pub const TARGET_BYTES_MAX: usize = 4096;
 /// Longest method. Beyond it: 400.

@@ -234,8 +234,13 @@ pub enum Lease {
     Unavailable,
     /// Nobody has the address.
     None,
-    /// The card that has it.
-    Of(Mac),
+    /// It is in force for this client.
+    Of {
+        /// The client's card.
+        mac: Option<Mac>,
+        /// The node that dhcpd takes the client for, by UUID or card.
+        node: Option<String>,
+    },
 }
 
 /// Why a machine may not have a node's Ignition.
@@ -297,9 +302,10 @@ pub fn may_have_seed(
     let own_card = |mac: Mac| machine.macs.is_empty() || machine.macs.contains(&mac);
     if machine.addresses.is_empty() {
         match lease {
-            Lease::Of(mac) if machine.macs.contains(mac) => {}
+            Lease::Of { node: Some(node), .. } if *node == machine.name => {}
+            Lease::Of { node: None, mac: Some(mac) } if machine.macs.contains(mac) => {}
             Lease::Unavailable | Lease::NotAsked => return Err(SeedDenied::Undecided),
-            Lease::Of(_) | Lease::None => return Err(SeedDenied::Lease),
+            Lease::Of { .. } | Lease::None => return Err(SeedDenied::Lease),
         }
     } else if !machine.addresses.contains(&peer) {
         return Err(SeedDenied::Address { expected: machine.addresses.clone() });
@@ -439,12 +445,15 @@ mod tests {
         assert_eq!(may_have_seed(cp1, ip(11), other, &lease), Err(SeedDenied::Card { found: mac(0x12) }));
         assert_eq!(may_have_seed(by_uuid, ip(30), other, &lease), Ok(()));
         let card = Some(mac(0x20));
-        assert_eq!(may_have_seed(roaming, ip(200), card, &Lease::Of(mac(0x20))), Ok(()));
-        assert_eq!(may_have_seed(roaming, ip(200), card, &Lease::Of(mac(0x21))), Err(SeedDenied::Lease));
+        let of = |last, node: Option<&str>| Lease::Of { mac: Some(mac(last)), node: node.map(str::to_owned) };
+        assert_eq!(may_have_seed(roaming, ip(200), card, &of(0x20, None)), Ok(()));
+        assert_eq!(may_have_seed(roaming, ip(200), card, &of(0x20, Some("roaming"))), Ok(()));
+        assert_eq!(may_have_seed(roaming, ip(200), card, &of(0x21, None)), Err(SeedDenied::Lease));
+        assert_eq!(may_have_seed(roaming, ip(200), card, &of(0x20, Some("cp1"))), Err(SeedDenied::Lease));
         assert_eq!(may_have_seed(roaming, ip(200), card, &Lease::None), Err(SeedDenied::Lease));
         assert_eq!(may_have_seed(roaming, ip(200), card, &Lease::Unavailable), Err(SeedDenied::Undecided));
         assert!(matches!(
-            may_have_seed(roaming, ip(200), other, &Lease::Of(mac(0x20))),
+            may_have_seed(roaming, ip(200), other, &of(0x20, None)),
             Err(SeedDenied::Card { .. })
         ));
     }

@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use faros_common::events::Events;
+use faros_common::journal::Disk;
+use faros_common::journal::sim::{Fault, Operation, SimDisk};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
 
@@ -40,6 +42,10 @@ impl Lab {
     }
 
     fn with_profile(profile: &str) -> Self {
+        Self::with(profile, Store::in_memory())
+    }
+
+    fn with(profile: &str, store: Store) -> Self {
         let root = tempfile::tempdir().unwrap();
         let write = |path: &str, content: &[u8]| std::fs::write(root.path().join(path), content).unwrap();
         std::fs::create_dir_all(root.path().join("rhcos")).unwrap();
@@ -50,7 +56,6 @@ impl Lab {
         write("snponly.efi", b"MZ");
         std::os::unix::fs::symlink("/etc/passwd", root.path().join("outer")).unwrap();
         let config = Config::of(&site(root.path(), profile)).unwrap();
-        let store = Store::in_memory();
         let counters = Arc::new(Counters::default());
         let service = Service::new(config, store, Events::new("test"), counters, Path::new("/nonexistent"));
         let limits = Limits { connections: 50, per_address: 50, patience: Patience::default(), tick: TICK };
@@ -219,6 +224,17 @@ async fn requests_in_a_row_are_answered_in_order_up_to_the_refused_one() {
     let reply = lab.raw(CP1, format!("\r\n{good}{good}GET / HTTP/1.1\n\n{good}").as_bytes()).await;
     let statuses: Vec<_> = reply.match_indices("HTTP/1.1 ").map(|(at, _)| &reply[at + 9..at + 12]).collect();
     assert_eq!(statuses, ["200", "200", "400"], "{reply}");
+}
+
+#[tokio::test]
+async fn the_longest_head_is_answered() {
+    let lab = Lab::new();
+    let start = "GET /plain.txt HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX: ";
+    let padding = HEAD_BYTES_MAX - start.len() - 4;
+    for (more, expected) in [(0, 200), (1, 431)] {
+        let reply = lab.raw(CP1, format!("{start}{}\r\n\r\n", "y".repeat(padding + more)).as_bytes()).await;
+        assert_eq!(status(&reply), expected, "{more}");
+    }
 }
 
 #[tokio::test]
@@ -628,6 +644,16 @@ async fn a_machine_at_another_nodes_address_gets_its_disk() {
 }
 
 #[tokio::test]
+async fn a_node_at_a_dynamic_address_is_known_where_it_fetched_its_script() {
+    let lab = Lab::with_profile("kernel = \"rhcos/kernel\"\nargs = \"quiet\"");
+    let target = "/boot/ipxe?mac=52-54-00-00-08-11";
+    assert!(lab.get(STRANGER, target).await.1.contains("kernel http://"));
+    assert_eq!(lab.get(STRANGER, "/rhcos/kernel").await.0, 200);
+    assert_eq!(lab.stage(), Stage::Kernel);
+    assert!(lab.get(STRANGER, target).await.1.contains("sanboot"), "all its files were fetched");
+}
+
+#[tokio::test]
 async fn the_bastion_sees_the_script_and_changes_nothing() {
     let lab = Lab::new();
     let (_, reply) = lab.get(1, "/boot/ipxe?mac=52:54:00:00:08:11").await;
@@ -702,6 +728,36 @@ async fn an_ignition_that_never_reached_the_node_does_not_end_the_install() {
     assert!(lab.boot(CP1).await.contains("kernel http://"));
     assert_eq!(lab.get(CP1, "/ignition/cp1").await.0, 200);
     assert!(lab.boot(CP1).await.contains("sanboot"), "now it did");
+}
+
+#[tokio::test]
+async fn what_cannot_be_written_is_not_promised() {
+    let sim = SimDisk::new(1);
+    let disk: Arc<dyn Disk> = Arc::new(sim.clone());
+    let profile = PROFILE.replace("{ignition}", "{ignition} {report}");
+    let lab = Lab::with(&profile, Store::open_on(&disk).unwrap());
+    assert!(lab.boot(CP1).await.contains("kernel http://"));
+    for operation in [Operation::Sync, Operation::Write] {
+        sim.fail(operation, Fault::Io, u32::MAX);
+    }
+    for target in ["/ignition/cp1", "/report/cp1", "/ignition/cp1"] {
+        let (status, reply) = lab.get(CP1, target).await;
+        assert_eq!((status, field(&reply, "retry-after")), (503, Some("5")), "{target}: {reply}");
+    }
+    let script = lab.boot(CP1).await;
+    assert!(
+        script.contains("has to wait") && !script.contains("kernel") && !script.contains("sanboot"),
+        "{script}"
+    );
+    sim.heal();
+    let served = async {
+        while lab.get(CP1, "/ignition/cp1").await.0 != 200 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), served).await.expect("it heals");
+    assert_eq!(lab.get(CP1, "/report/cp1").await.0, 200);
+    assert!(lab.boot(CP1).await.contains("sanboot"));
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use hyper::header::{
 use hyper::{Method, Request, Response, StatusCode};
 use tracing::{debug, warn};
 
-use super::{Known, Peer, Reply, Service, blocking, plain, retry_later, root_and_seeds, with};
+use super::{Peer, Reply, Service, blocking, plain, retry_later, root_and_seeds, with};
 use crate::body::{OnEnd, ReplyBody};
 use crate::files::{OpenError, Opened, content_type, open_loader, open_public};
 use crate::metrics::Reason;
@@ -37,7 +37,7 @@ struct Purpose {
 impl Service {
     pub(super) async fn file(self: Arc<Self>, path: &str, request: &Request<Incoming>, peer: Peer) -> Reply {
         let config = self.config.load_full();
-        let node = config.roster.by_address(peer.address).map(|index| Known::at(&config, index));
+        let node = self.node_at(&config, peer);
         let index = node.as_ref().and_then(|known| {
             known.plan.profile.as_ref()?.files.iter().position(|file| file == path).map(|index| index as u32)
         });
@@ -62,7 +62,7 @@ impl Service {
         peer: Peer,
     ) -> Reply {
         let config = self.config.load_full();
-        let node = config.roster.by_address(peer.address).map(|index| config.roster.machines[index].clone());
+        let node = self.node_at(&config, peer).map(|known| known.machine.clone());
         let path = format!("loaders/{name}");
         let purpose = Purpose { path, node, index: None, expected: false, notable: true };
         let (root, seeds) = root_and_seeds(&config);

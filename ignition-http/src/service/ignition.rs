@@ -18,7 +18,7 @@ use super::{Known, Peer, Reply, Service, blocking, plain, retry_later, with};
 use crate::body::{OnEnd, ReplyBody};
 use crate::config::Config;
 use crate::files::{OpenError, open_seed};
-use crate::protocol::identity::{Lease, SeedDenied, may_have_seed};
+use crate::protocol::identity::{SeedDenied, may_have_seed};
 use crate::protocol::ignition::{CONFIG_BYTES_MAX, MEDIA_TYPE, Prepared, accepted_version, prepare};
 use crate::protocol::journey::{Journey, Seed};
 
@@ -178,12 +178,7 @@ impl Service {
         if peer.local {
             return Err(Refused::Local);
         }
-        let lease = match (known.machine.addresses.is_empty(), config.dhcpd) {
-            (false, _) => Lease::NotAsked,
-            (true, true) => self.leases.holder(peer.address).await,
-            // Somebody else's DHCP: the card itself is all there is to go by.
-            (true, false) => card.map_or(Lease::None, Lease::Of),
-        };
+        let lease = self.lease(config, known, peer, card).await;
         may_have_seed(known.machine, peer.address, card, &lease).map_err(Refused::Denied)?;
         if known.plan.profile.as_ref().is_none_or(|profile| profile.seed.is_none()) {
             return Err(Refused::Never("the node's profile has no Ignition for its role"));

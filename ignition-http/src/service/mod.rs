@@ -9,9 +9,10 @@ mod quiet;
 mod report;
 mod script;
 
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use faros_common::events::{Event, Events};
@@ -27,7 +28,7 @@ use crate::leases::Leases;
 use crate::metrics::{Answered, Counters};
 use crate::platform::Neighbours;
 use crate::protocol::head::Refusal;
-use crate::protocol::identity::Machine;
+use crate::protocol::identity::{Lease, Machine};
 use crate::protocol::journey::Stage;
 use crate::protocol::route::Route;
 use crate::protocol::target::{Path, Query};
@@ -58,6 +59,8 @@ pub struct Service {
     leases: Leases,
     unknown: UnknownMachines,
     quiet: Quiet,
+    /// Where each node fetched its script last.
+    seen_at: Mutex<HashMap<String, IpAddr>>,
 }
 
 /// Where a request came from.
@@ -110,6 +113,7 @@ impl Service {
             leases: Leases::new(run_dir),
             unknown: UnknownMachines::default(),
             quiet: Quiet::default(),
+            seen_at: Mutex::default(),
         };
         service.take_up_nodes();
         service
@@ -200,6 +204,33 @@ impl Service {
         self.counters.refuse("method");
         let reply = plain(StatusCode::METHOD_NOT_ALLOWED, "this method is not served here\n");
         with(reply, ALLOW, HeaderValue::from_static(allowed))
+    }
+
+    /// Whose `peer`'s address is, where that decides whether it is the node.
+    async fn lease(&self, config: &Config, known: &Known<'_>, peer: Peer, card: Option<Mac>) -> Lease {
+        match (known.machine.addresses.is_empty(), config.dhcpd) {
+            (false, _) => Lease::NotAsked,
+            (true, true) => self.leases.holder(peer.address).await,
+            // Somebody else's DHCP: the card itself is all there is to go by.
+            (true, false) => card.map_or(Lease::None, |mac| Lease::Of { mac: Some(mac), node: None }),
+        }
+    }
+
+    /// The node at `peer`, for the records: by its reserved address, or where it fetched its script last.
+    fn node_at<'a>(&self, config: &'a Config, peer: Peer) -> Option<Known<'a>> {
+        if let Some(index) = config.roster.by_address(peer.address) {
+            return Some(Known::at(config, index));
+        }
+        let seen_at = self.seen_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let (name, _) = seen_at.iter().find(|(_, address)| **address == peer.address)?;
+        Known::by_name(config, name)
+    }
+
+    /// Remembers where a node fetched its script.
+    fn saw(&self, config: &Config, known: &Known<'_>, peer: Peer) {
+        let mut seen_at = self.seen_at.lock().unwrap_or_else(PoisonError::into_inner);
+        seen_at.retain(|name, address| *address != peer.address && config.roster.by_name(name).is_some());
+        seen_at.insert(known.machine.name.clone(), peer.address);
     }
 
     /// Emits an event that `peer` can cause at will, unless it did so within the last second.

@@ -9,7 +9,7 @@ use hyper::{Method, Request, StatusCode};
 use tracing::{debug, error, info};
 
 use super::{Known, Peer, Reply, Service, plain, retry_later};
-use crate::protocol::identity::{Lease, may_have_seed};
+use crate::protocol::identity::{SeedDenied, may_have_seed};
 use crate::protocol::journey::{Journey, Reported, Stage};
 
 impl Service {
@@ -19,11 +19,7 @@ impl Service {
             return plain(StatusCode::NOT_FOUND, "there is no such node\n");
         };
         let card = self.card(peer.address).await;
-        let lease = match (known.machine.addresses.is_empty(), config.dhcpd) {
-            (false, _) => Lease::NotAsked,
-            (true, true) => self.leases.holder(peer.address).await,
-            (true, false) => card.map_or(Lease::None, Lease::Of),
-        };
+        let lease = self.lease(&config, &known, peer, card).await;
         if let Err(denied) = may_have_seed(known.machine, peer.address, card, &lease) {
             self.counters.refuse(denied.reason());
             debug!(event = "report_refused", node = name, address = %peer.address, "a report is not the node's own");
@@ -31,7 +27,7 @@ impl Service {
             self.emit_seldom(peer, &["report_refused", name], event.with("detail", denied.text()));
             let text = format!("{}\n", denied.text());
             return match denied {
-                crate::protocol::identity::SeedDenied::Undecided => retry_later(&text),
+                SeedDenied::Undecided => retry_later(&text),
                 _ => plain(StatusCode::FORBIDDEN, &text),
             };
         }

@@ -95,6 +95,7 @@ impl Service {
         let known = Known::at(config, index);
         let plan = known.plan.plan();
         let name = &known.machine.name;
+        self.saw(config, &known, peer);
         let applied =
             self.store.apply(known.machine, clock::wall(), |journey, now| journey.on_script(plan, now));
         let journey = self.store.journey(name);

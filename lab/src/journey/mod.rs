@@ -171,7 +171,7 @@ impl Journey {
         if let Some(at) = line.text.find("Configuring (net") {
             // The line tells how it ended; one without an end is a failure that iPXE explains next.
             if line.text[at..].contains(" ok") {
-                self.ipxe_configuring_secs.push((line.ended - line.began).as_secs_f64());
+                self.ipxe_configuring_secs.push(secs(line.ended.saturating_duration_since(line.began)));
             }
             return None;
         }
@@ -229,13 +229,18 @@ impl Journey {
         }
         let address =
             address.or_else(|| self.addresses.first().copied().filter(|_| self.addresses.len() == 1));
-        let secs = at.saturating_duration_since(powered).as_secs_f64();
+        let secs = secs(at.saturating_duration_since(powered));
         self.stages.insert(stage, Reached { secs, address });
         self.progress = Some(at);
         // What was complained about before is overcome.
         self.remarks.clear();
         Some(stage)
     }
+}
+
+/// Seconds with milliseconds: nothing here is measured more finely.
+fn secs(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1000.0).round() / 1000.0
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Runs iPXE scripts: as much of the language as boot scripts use (https://ipxe.org/scripting).
+//! Runs iPXE scripts: as much of the language as boot scripts use (<https://ipxe.org/scripting>).
 
 /// What a script does to the world.
 pub(super) trait Effects {

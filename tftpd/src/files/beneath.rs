@@ -114,7 +114,12 @@ fn open_regular(directory: impl AsFd, path: &Path, resolve: ResolveFlags) -> Res
     }
 }
 
-fn open_one(directory: &impl AsFd, path: &Path, flags: OFlags, resolve: ResolveFlags) -> Result<OwnedFd, OpenError> {
+fn open_one(
+    directory: &impl AsFd,
+    path: &Path,
+    flags: OFlags,
+    resolve: ResolveFlags,
+) -> Result<OwnedFd, OpenError> {
     for _ in 0..DISTURBED_TRIES {
         match openat2(directory, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
             Err(Errno::AGAIN | Errno::INTR) => {}

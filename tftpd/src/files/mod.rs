@@ -20,7 +20,7 @@ use tracing::debug;
 use crate::config::Config;
 use crate::protocol::name::Name;
 use crate::protocol::packet::ErrorCode;
-use beneath::{CaseRule, Opened, OpenError};
+use beneath::{CaseRule, OpenError, Opened};
 
 /// Where a name leads.
 #[derive(Debug)]
@@ -106,7 +106,14 @@ pub fn locate(sent: &[u8], config: &Config) -> Result<Located, Refusal> {
             [(Rule::Root, config.root.clone()), (Rule::Loaders, config.root.join(loaders::FOLDER))]
         {
             match beneath::open(&base, name.path(), case) {
-                Ok(opened) => return found(name, if case == CaseRule::Exact { rule } else { Rule::OtherCase }, opened, config),
+                Ok(opened) => {
+                    return found(
+                        name,
+                        if case == CaseRule::Exact { rule } else { Rule::OtherCase },
+                        opened,
+                        config,
+                    );
+                }
                 Err(OpenError::Missing) => {}
                 // It may still be a link into a place of the distribution's.
                 Err(error) => denied = denied.or(Some(error)),
@@ -122,7 +129,7 @@ pub fn locate(sent: &[u8], config: &Config) -> Result<Located, Refusal> {
     if let Some(error) = denied {
         return Err(refusal(&name, &error));
     }
-    if let Some(script) = scripts::script(&name, config.scripts) {
+    if let Some(script) = scripts::script(&name, &config.scripts) {
         return Ok(Located { name, rule: Rule::Script, content: Content::Script(script) });
     }
     Err(missing(&name, config))
@@ -165,7 +172,9 @@ fn seed(name: &Name) -> Refusal {
 
 fn refusal(name: &Name, error: &OpenError) -> Refusal {
     match error {
-        OpenError::Missing => Refusal::new(ErrorCode::FileNotFound, "not_found", format!("file not found: {name}")),
+        OpenError::Missing => {
+            Refusal::new(ErrorCode::FileNotFound, "not_found", format!("file not found: {name}"))
+        }
         OpenError::Outside => Refusal::new(
             ErrorCode::AccessViolation,
             "link_outside_root",
@@ -192,7 +201,11 @@ fn refusal(name: &Name, error: &OpenError) -> Refusal {
 pub fn unreadable(name: &Name, error: &io::Error) -> Refusal {
     let exhausted = matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM));
     if exhausted {
-        return Refusal::new(ErrorCode::NotDefined, "exhausted", "the server has no room for another file; try again");
+        return Refusal::new(
+            ErrorCode::NotDefined,
+            "exhausted",
+            "the server has no room for another file; try again",
+        );
     }
     Refusal::new(ErrorCode::NotDefined, "unreadable", format!("cannot read {name}: {error}"))
 }

@@ -25,7 +25,7 @@ const GRUB_FOLDERS: [&str; 9] = [
 ];
 
 /// The script of that name, if there is one.
-pub fn script(name: &Name, server: ScriptServer) -> Option<Bytes> {
+pub fn script(name: &Name, server: &ScriptServer) -> Option<Bytes> {
     let path = std::str::from_utf8(name.as_bytes()).ok()?.to_ascii_lowercase();
     let (folder, file) = path.rsplit_once('/').unwrap_or(("", &path));
     if IPXE_NAMES.contains(&file) {
@@ -44,7 +44,7 @@ pub fn script(name: &Name, server: ScriptServer) -> Option<Bytes> {
 }
 
 /// iPXE: three tries, then on to the next boot device.
-fn ipxe(server: ScriptServer) -> String {
+fn ipxe(server: &ScriptServer) -> String {
     let url = format!(
         "{}/boot/ipxe?mac=${{netX/mac:hexhyp}}&uuid=${{uuid}}&serial=${{serial:uristring}}\
          &arch=${{buildarch:uristring}}&platform=${{platform}}",
@@ -67,7 +67,7 @@ fn ipxe(server: ScriptServer) -> String {
 
 /// GRUB: a menu of the node's own, or back to the firmware. The server's port in the device's name needs
 /// GRUB 2.12 or a distribution's backport.
-fn grub(server: ScriptServer, mac: &str) -> String {
+fn grub(server: &ScriptServer, mac: &str) -> String {
     let device = server.grub_device();
     format!(
         "# Leads to the boot menu of this machine.\n\
@@ -87,7 +87,7 @@ mod tests {
 
     fn text(name: &str) -> Option<String> {
         let name = Name::parse(name.as_bytes(), Path::new("/srv")).unwrap();
-        script(&name, ScriptServer("192.0.2.1:8080".parse().unwrap()))
+        script(&name, &ScriptServer("http://192.0.2.1:8080".to_owned()))
             .map(|script| String::from_utf8(script.to_vec()).unwrap())
     }
 
@@ -96,14 +96,20 @@ mod tests {
         for name in ["autoexec.ipxe", "boot.ipxe", "/EFI/BOOT/AUTOEXEC.IPXE"] {
             let script = text(name).unwrap();
             assert!(script.starts_with("#!ipxe\n"), "{name}");
-            assert!(script.contains("chain --replace http://192.0.2.1:8080/boot/ipxe?mac=${netX/mac:hexhyp}&uuid=${uuid}&"));
+            assert!(script.contains(
+                "chain --replace http://192.0.2.1:8080/boot/ipxe?mac=${netX/mac:hexhyp}&uuid=${uuid}&"
+            ));
         }
     }
 
     #[test]
     fn grub_is_led_to_its_menu_by_the_card_it_booted_from() {
         for name in ["grub.cfg", "grub/grub.cfg", "/boot/grub/grub.cfg", "GRUB\\X86_64-EFI\\GRUB.CFG"] {
-            assert!(text(name).unwrap().contains("source \"(http,192.0.2.1:8080)/boot/grub?mac=$net_default_mac\""));
+            assert!(
+                text(name)
+                    .unwrap()
+                    .contains("source \"(http,192.0.2.1:8080)/boot/grub?mac=$net_default_mac\"")
+            );
         }
         for name in ["grub/grub.cfg-01-52-54-00-00-08-11", "grub.cfg-52-54-00-00-08-11"] {
             assert!(text(name).unwrap().contains("?mac=52-54-00-00-08-11\""), "{name}");

@@ -33,7 +33,8 @@ fn tree() -> Tree {
 
 impl Tree {
     fn get(&self, name: &str) -> Result<(Rule, String), (ErrorCode, &'static str)> {
-        let located = locate(name.as_bytes(), &self.config).map_err(|refusal| (refusal.code, refusal.reason))?;
+        let located =
+            locate(name.as_bytes(), &self.config).map_err(|refusal| (refusal.code, refusal.reason))?;
         let content = match located.content {
             Content::File(file, _) => io::read_to_string(file).unwrap(),
             Content::Script(bytes) => String::from_utf8(bytes.to_vec()).unwrap(),
@@ -142,8 +143,18 @@ fn seeds_are_refused_under_every_name() {
     std::fs::hard_link(tree.root().join("rhcos/Secret.bin"), tree.root().join("hard")).unwrap();
     std::fs::write(tree.root().join("other.IGN"), "secret").unwrap();
     for name in [
-        "rhcos/master.ign", "rhcos//master.ign", "RHCOS\\MASTER.IGN", "x/../rhcos/master.ign", "link", "link2", "hard",
-        "rhcos/Secret.bin", "rhcos/secret.bin", "other.IGN", "OTHER.ign", "missing.ign",
+        "rhcos/master.ign",
+        "rhcos//master.ign",
+        "RHCOS\\MASTER.IGN",
+        "x/../rhcos/master.ign",
+        "link",
+        "link2",
+        "hard",
+        "rhcos/Secret.bin",
+        "rhcos/secret.bin",
+        "other.IGN",
+        "OTHER.ign",
+        "missing.ign",
     ] {
         assert_eq!(tree.get(name), Err((ErrorCode::AccessViolation, "seed")), "{name}");
     }
@@ -170,11 +181,25 @@ fn a_missing_loader_is_named_with_its_package() {
 #[test]
 fn a_file_that_may_not_be_read_is_refused() {
     let tree = tree();
-    std::fs::set_permissions(tree.root().join("kernel"), std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(tree.root().join("kernel"), std::fs::Permissions::from_mode(0o000)).unwrap();
     // Root reads it all the same.
     let expected = match rustix::process::geteuid().is_root() {
         true => Ok((Rule::Root, "kernel".into())),
         false => Err((ErrorCode::AccessViolation, "permission_denied")),
     };
     assert_eq!(tree.get("kernel"), expected);
+}
+
+#[test]
+fn t39_t41_failures_of_the_system_are_error_0() {
+    let name = Name::parse(b"kernel", Path::new("/srv")).unwrap();
+    for (errno, reason) in [
+        (libc::EIO, "unreadable"),
+        (libc::EMFILE, "exhausted"),
+        (libc::ENFILE, "exhausted"),
+        (libc::ESTALE, "unreadable"),
+    ] {
+        let refusal = unreadable(&name, &io::Error::from_raw_os_error(errno));
+        assert_eq!((refusal.code, refusal.reason), (ErrorCode::NotDefined, reason));
+    }
 }

@@ -233,12 +233,9 @@ mod tests {
 
     #[test]
     fn t23_timeouts_are_one_to_255_seconds() {
-        for (wanted, answer) in [
-            ("0", None),
-            ("256", None),
-            ("1", Some("timeout 1")),
-            ("255", Some("timeout 255")),
-        ] {
+        for (wanted, answer) in
+            [("0", None), ("256", None), ("1", Some("timeout 1")), ("255", Some("timeout 255"))]
+        {
             assert_eq!(ack(format!("timeout\0{wanted}\0").as_bytes()).as_deref(), answer, "{wanted}");
         }
     }

@@ -143,7 +143,10 @@ mod tests {
     fn what_a_client_sends_is_read() {
         assert_eq!(FromClient::parse(&[0, 4, 1, 2]), FromClient::Ack(0x0102));
         assert_eq!(FromClient::parse(&[0, 4, 1, 2, 0, 0, 0]), FromClient::Ack(0x0102));
-        assert_eq!(FromClient::parse(b"\0\x05\0\x08abort\0tail"), FromClient::Error { code: 8, text: b"abort" });
+        assert_eq!(
+            FromClient::parse(b"\0\x05\0\x08abort\0tail"),
+            FromClient::Error { code: 8, text: b"abort" }
+        );
         assert_eq!(FromClient::parse(b"\0\x05\0\0unended"), FromClient::Error { code: 0, text: b"unended" });
         for stray in [&[][..], &[0, 4, 1], &[0, 3, 0, 1], &[0, 1, 0, 1], &[9, 9, 9, 9]] {
             assert_eq!(FromClient::parse(stray), FromClient::Stray, "{stray:?}");

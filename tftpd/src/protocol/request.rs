@@ -97,7 +97,9 @@ impl RequestError {
             Self::NameEmpty => (ErrorCode::IllegalOperation, "the file name is empty"),
             Self::NameTooLong => (ErrorCode::IllegalOperation, "the file name is longer than 512 octets"),
             Self::ModeMissing => (ErrorCode::IllegalOperation, "the transfer mode is missing: use octet"),
-            Self::ModeUnknown => (ErrorCode::IllegalOperation, "unknown transfer mode: use octet or netascii"),
+            Self::ModeUnknown => {
+                (ErrorCode::IllegalOperation, "unknown transfer mode: use octet or netascii")
+            }
         })
     }
 }
@@ -207,7 +209,9 @@ mod tests {
 
     #[test]
     fn t21_packets_of_a_transfer_are_dropped_here() {
-        for packet in [&b"\0\x03\0\x01data"[..], b"\0\x04\0\x01", b"\0\x05\0\x01text\0", b"\0\x06tsize\x000\0"] {
+        for packet in
+            [&b"\0\x03\0\x01data"[..], b"\0\x04\0\x01", b"\0\x05\0\x01text\0", b"\0\x06tsize\x000\0"]
+        {
             assert_eq!(error_of(packet), RequestError::Stray);
             assert_eq!(error_of(packet).answer(), None);
         }

@@ -247,7 +247,8 @@ impl Transfer {
     /// often than a patient client asks, so that repeated requests draw no flood to a forged address.
     pub fn on_repeated_request(&mut self, now: Instant) -> Action {
         let patience = self.rtt.timeout() / 4;
-        if self.answered || self.tries >= TRIES_MAX || now.saturating_duration_since(self.sent_at) < patience {
+        if self.answered || self.tries >= TRIES_MAX || now.saturating_duration_since(self.sent_at) < patience
+        {
             return Action::Drop(DropReason::RequestRepeated);
         }
         self.timed_from = None;
@@ -341,9 +342,12 @@ impl Transfer {
     fn wait(&self) -> Duration {
         let wait = match self.timeout {
             Some(timeout) => timeout,
-            None => (self.rtt.timeout() * BACKOFF.pow(self.tries.saturating_sub(1).min(TRIES_MAX))).min(WAIT_MAX),
+            None => {
+                (self.rtt.timeout() * BACKOFF.pow(self.tries.saturating_sub(1).min(TRIES_MAX))).min(WAIT_MAX)
+            }
         };
-        let patience = self.silence_max().saturating_sub(self.sent_at.saturating_duration_since(self.heard_at));
+        let patience =
+            self.silence_max().saturating_sub(self.sent_at.saturating_duration_since(self.heard_at));
         wait.min(patience)
     }
 

@@ -121,9 +121,15 @@ impl Intake {
                     Busy::Client => Refusal::new(
                         ErrorCode::NotDefined,
                         "client_limit",
-                        format!("this address has {CLIENT_TRANSFERS_MAX} transfers under way; wait for one to end"),
+                        format!(
+                            "this address has {CLIENT_TRANSFERS_MAX} transfers under way; wait for one to end"
+                        ),
                     ),
-                    _ => Refusal::new(ErrorCode::NotDefined, "server_limit", "the server is busy; try again soon"),
+                    _ => Refusal::new(
+                        ErrorCode::NotDefined,
+                        "server_limit",
+                        "the server is busy; try again soon",
+                    ),
                 };
                 self.refuse(listener, received, &name, &refusal);
                 return;
@@ -157,7 +163,11 @@ impl Intake {
             }
         };
         let exhausted = |error: io::Error| {
-            Refusal::new(ErrorCode::NotDefined, "exhausted", format!("the server cannot open a socket ({error}); try again"))
+            Refusal::new(
+                ErrorCode::NotDefined,
+                "exhausted",
+                format!("the server cannot open a socket ({error}); try again"),
+            )
         };
         let blksize_max = socket::blksize_max(received.destination, received.peer);
         let agreement = options::agree(&request.options, request.mode, body.size(), blksize_max);
@@ -222,7 +232,9 @@ impl Listener {
 
 fn is_unicast(address: IpAddr) -> bool {
     match address {
-        IpAddr::V4(address) => !address.is_multicast() && !address.is_broadcast() && !address.is_unspecified(),
+        IpAddr::V4(address) => {
+            !address.is_multicast() && !address.is_broadcast() && !address.is_unspecified()
+        }
         IpAddr::V6(address) => !address.is_multicast() && !address.is_unspecified(),
     }
 }

@@ -18,7 +18,7 @@ mod spin;
 pub mod table;
 pub mod worker;
 
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -39,6 +39,7 @@ use crate::admin;
 use crate::config::Config;
 use crate::files::body::Cache;
 use crate::metrics::Counters;
+use crate::platform;
 use intake::{Intake, Listener};
 use report::Reporter;
 use spin::Crowd;
@@ -50,6 +51,8 @@ use worker::{Command, Handle};
 const WORKERS: usize = 8;
 /// Descriptors wanted: two for each transfer, and some.
 const DESCRIPTORS_WANTED: u64 = 2 * TRANSFERS_MAX as u64 + 512;
+/// Requests that may wait to be looked at, in octets of kernel memory: about 4000, a rack after a power cut.
+const REQUEST_BUFFER_BYTES: i32 = 4 << 20;
 /// How often the loops are looked after.
 const ROUND: Duration = Duration::from_millis(250);
 /// A loop that has not gone round for so many rounds is stuck, and the watchdog hears no more of us.
@@ -82,14 +85,21 @@ impl Service for Tftpd {
         if let Err(error) = std::fs::create_dir_all(&config.root) {
             warn!(event = "root_missing", root = %config.root.display(), %error, "the boot root cannot be made");
         }
-        config.listen.iter().map(|&address| start.udp(address)).collect()
+        let open = |&address: &SocketAddr| {
+            let socket = start.udp(address)?;
+            if let Err(error) = platform::receive_buffer(&socket, REQUEST_BUFFER_BYTES) {
+                warn!(event = "receive_buffer", %error, "many requests at once will be lost and repeated");
+            }
+            Ok(socket)
+        };
+        config.listen.iter().map(open).collect()
     }
 
     fn sandbox(config: &Config) -> Sandbox {
         let places = loaders::folders().into_iter().map(std::path::Path::to_owned);
         // Seeds are looked at to be refused under any other name.
         let roots = config.seed_roots.iter().cloned().chain([config.root.clone()]);
-        roots.chain(places).fold(Sandbox::new(), |sandbox, path| sandbox.read(path))
+        roots.chain(places).fold(Sandbox::new(), Sandbox::read)
     }
 
     fn assemble(config: Config, bound: Vec<UdpSocket>, context: Context) -> Result<Self, StartError> {
@@ -110,8 +120,14 @@ impl Service for Tftpd {
         for listener in &listeners {
             info!(event = "listening", address = %listener.address(), "listening");
         }
-        let intake =
-            Intake { config, table, cache: Cache::default(), workers, reporter, resolvers: Intake::resolvers() };
+        let intake = Intake {
+            config,
+            table,
+            cache: Cache::default(),
+            workers,
+            reporter,
+            resolvers: Intake::resolvers(),
+        };
         Ok(Self { intake: Arc::new(intake), listeners, threads: Mutex::new(threads) })
     }
 
@@ -122,10 +138,14 @@ impl Service for Tftpd {
             .iter()
             .zip(&loops)
             .map(|(listener, turns)| {
-                let (intake, listener, turns) = (Arc::clone(&self.intake), Arc::clone(listener), Arc::clone(turns));
-                tasks::spawn("intake", intake.listen(listener, move || {
-                    turns.fetch_add(1, Ordering::Relaxed);
-                }))
+                let (intake, listener, turns) =
+                    (Arc::clone(&self.intake), Arc::clone(listener), Arc::clone(turns));
+                tasks::spawn(
+                    "intake",
+                    intake.listen(listener, move || {
+                        turns.fetch_add(1, Ordering::Relaxed);
+                    }),
+                )
             })
             .collect();
         let mut care = Care::default();
@@ -134,8 +154,7 @@ impl Service for Tftpd {
             tokio::select! {
                 () = control.stopping() => break,
                 _ = rounds.tick() => {
-                    if let Some(ended) = listening.iter().find(|task| task.is_finished()) {
-                        let _ = ended;
+                    if listening.iter().any(tokio::task::JoinHandle::is_finished) {
                         return Err(RunError::Internal("a listener ended by a defect; the log has it".to_owned()));
                     }
                     if self.threads().iter().any(JoinHandle::is_finished) {
@@ -157,7 +176,8 @@ impl Service for Tftpd {
             worker.tell(Command::Drain);
         }
         let threads = std::mem::take(&mut *self.threads());
-        let joined = tokio::task::spawn_blocking(|| threads.into_iter().for_each(|thread| drop(thread.join())));
+        let joined =
+            tokio::task::spawn_blocking(|| threads.into_iter().for_each(|thread| drop(thread.join())));
         let _ = joined.await;
         Ok(())
     }

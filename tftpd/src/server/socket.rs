@@ -50,7 +50,8 @@ impl TransferSocket {
     /// The system's refusal, such as that there is no descriptor left.
     pub fn new(source: Option<IpAddr>, peer: SocketAddr) -> io::Result<Self> {
         let ipv6 = peer.is_ipv6();
-        let socket = Socket::new(Domain::for_address(peer), Type::DGRAM.nonblocking().cloexec(), Some(Protocol::UDP))?;
+        let socket =
+            Socket::new(Domain::for_address(peer), Type::DGRAM.nonblocking().cloexec(), Some(Protocol::UDP))?;
         let source = match (source, peer) {
             (Some(IpAddr::V6(source)), SocketAddr::V6(peer)) => {
                 SocketAddr::from(std::net::SocketAddrV6::new(source, 0, 0, peer.scope_id()))
@@ -70,7 +71,8 @@ impl TransferSocket {
     /// Lets the kernel cut windows into packets, where it can.
     pub fn segment(&mut self, blksize: u16) {
         let bytes = blksize.saturating_add(DATA_HEADER_BYTES as u16);
-        self.segmented = usize::from(bytes) * 2 <= SEGMENTED_BYTES_MAX && platform::segment(&self.socket, bytes).is_ok();
+        self.segmented =
+            usize::from(bytes) * 2 <= SEGMENTED_BYTES_MAX && platform::segment(&self.socket, bytes).is_ok();
     }
 
     /// Sends one packet.
@@ -87,7 +89,9 @@ impl TransferSocket {
     /// # Errors
     /// What the system says. Packets before the one that failed are sent.
     pub fn send_blocks(&mut self, parts: &[IoSlice<'_>]) -> io::Result<()> {
-        let Some(packet_bytes) = parts.get(..2).map(|first| first[0].len() + first[1].len()) else { return Ok(()) };
+        let Some(packet_bytes) = parts.get(..2).map(|first| first[0].len() + first[1].len()) else {
+            return Ok(());
+        };
         if self.segmented && parts.len() > 2 {
             let per_send = (SEGMENTED_BYTES_MAX / packet_bytes).clamp(1, SEGMENTS_MAX);
             let mut sent = 0;
@@ -95,7 +99,12 @@ impl TransferSocket {
                 match self.send_parts(chunk) {
                     Ok(()) => sent += chunk.len(),
                     // The link cannot: its MTU shrank, or it has no checksum offload.
-                    Err(error) if matches!(error.raw_os_error(), Some(libc::EIO | libc::EINVAL | libc::EMSGSIZE)) => {
+                    Err(error)
+                        if matches!(
+                            error.raw_os_error(),
+                            Some(libc::EIO | libc::EINVAL | libc::EMSGSIZE)
+                        ) =>
+                    {
                         self.segmented = false;
                         let _ = platform::segment(&self.socket, 0);
                         return self.send_one_by_one(&parts[sent..]);
@@ -141,7 +150,13 @@ impl TransferSocket {
 
     fn send_parts(&self, parts: &[IoSlice<'_>]) -> io::Result<()> {
         let send = || {
-            sendmsg_addr(&self.socket, &self.peer, parts, &mut SendAncillaryBuffer::default(), SendFlags::DONTWAIT)
+            sendmsg_addr(
+                &self.socket,
+                &self.peer,
+                parts,
+                &mut SendAncillaryBuffer::default(),
+                SendFlags::DONTWAIT,
+            )
         };
         match send() {
             Ok(_) => Ok(()),
@@ -184,14 +199,16 @@ mod tests {
         let client = UdpSocket::bind("127.0.0.1:0").unwrap();
         for segmented in [false, true] {
             let mut socket =
-                TransferSocket::new(Some("127.0.0.9".parse().unwrap()), client.local_addr().unwrap()).unwrap();
+                TransferSocket::new(Some("127.0.0.9".parse().unwrap()), client.local_addr().unwrap())
+                    .unwrap();
             if segmented {
                 socket.segment(8);
             }
-            let parts: Vec<_> = [&b"\0\x03\0\x01"[..], b"12345678", b"\0\x03\0\x02", b"12345678", b"\0\x03\0\x03", b"1"]
-                .into_iter()
-                .map(IoSlice::new)
-                .collect();
+            let parts: Vec<_> =
+                [&b"\0\x03\0\x01"[..], b"12345678", b"\0\x03\0\x02", b"12345678", b"\0\x03\0\x03", b"1"]
+                    .into_iter()
+                    .map(IoSlice::new)
+                    .collect();
             socket.send_blocks(&parts).unwrap();
             for expected in [&b"\0\x03\0\x0112345678"[..], b"\0\x03\0\x0212345678", b"\0\x03\0\x031"] {
                 let mut buffer = [0; 100];

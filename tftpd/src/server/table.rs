@@ -107,7 +107,12 @@ impl Table {
     ///
     /// # Errors
     /// Why there is none.
-    pub fn begin(self: &Arc<Self>, peer: SocketAddr, request: ReadRequest, now: Instant) -> Result<Slot, Busy> {
+    pub fn begin(
+        self: &Arc<Self>,
+        peer: SocketAddr,
+        request: ReadRequest,
+        now: Instant,
+    ) -> Result<Slot, Busy> {
         let mut inner = self.lock();
         let key = (peer, request);
         let same = inner.of_request.get(&key).and_then(|id| inner.active.get(id));
@@ -167,7 +172,8 @@ impl Inner {
     /// Frees the place of the oldest client that has not answered, if that is long ago.
     fn displace(&mut self, now: Instant) -> bool {
         let unanswered = self.active.values().filter(|info| {
-            !info.answered.load(Ordering::Relaxed) && now.saturating_duration_since(info.started) >= UNANSWERED_AGE
+            !info.answered.load(Ordering::Relaxed)
+                && now.saturating_duration_since(info.started) >= UNANSWERED_AGE
         });
         let Some(oldest) = unanswered.min_by_key(|info| info.id).cloned() else { return false };
         oldest.displaced.store(true, Ordering::Relaxed);
@@ -267,8 +273,9 @@ mod tests {
     fn t38_a_flood_of_clients_that_never_answer_does_not_shut_others_out() {
         let table = Arc::new(Table::default());
         let start = faros_common::clock::now();
-        let flood: Vec<_> =
-            (0..TRANSFERS_MAX as u32).map(|address| table.begin(peer(address, 99), asked("a"), start).unwrap()).collect();
+        let flood: Vec<_> = (0..TRANSFERS_MAX as u32)
+            .map(|address| table.begin(peer(address, 99), asked("a"), start).unwrap())
+            .collect();
         assert!(matches!(table.begin(peer(1 << 20, 99), asked("a"), start), Err(Busy::Server)));
         let later = start + UNANSWERED_AGE;
         let _slot = table.begin(peer(1 << 20, 99), asked("a"), later).unwrap();

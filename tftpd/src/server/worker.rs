@@ -4,8 +4,8 @@
 //! sleeping thread takes many. So a worker that has just sent looks again for a short while before it
 //! sleeps, as long as that pays off (see `spin`).
 
-use std::collections::BinaryHeap;
 use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -65,7 +65,10 @@ impl Handle {
     ///
     /// # Errors
     /// The system's refusal.
-    pub fn start(reporter: Reporter, crowd: Arc<Crowd>) -> io::Result<(Self, std::thread::JoinHandle<Option<()>>)> {
+    pub fn start(
+        reporter: Reporter,
+        crowd: Arc<Crowd>,
+    ) -> io::Result<(Self, std::thread::JoinHandle<Option<()>>)> {
         let (commands, receiver) = mpsc::channel();
         let wake = Arc::new(eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?);
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
@@ -158,7 +161,8 @@ impl Worker {
             };
             events.clear();
             let timeout = Timespec::try_from(sleep).unwrap_or(Timespec { tv_sec: 0, tv_nsec: 1_000_000 });
-            let waited = epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), Some(&timeout));
+            let waited =
+                epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), Some(&timeout));
             now = clock::now();
             self.spin.looked(waited.is_ok_and(|count| count > 0), sleep.is_zero(), now);
             for event in events.drain(..) {
@@ -187,7 +191,8 @@ impl Worker {
                     }
                 }
                 Command::Repeated(id) => {
-                    let keys: Vec<u64> = self.transfers.iter().filter(|place| place.is(id)).map(|place| place.key).collect();
+                    let keys: Vec<u64> =
+                        self.transfers.iter().filter(|place| place.is(id)).map(|place| place.key).collect();
                     for key in keys {
                         self.contained(key, |worker, active| {
                             let action = active.transfer.on_repeated_request(now);
@@ -209,8 +214,11 @@ impl Worker {
         let place = &mut self.transfers[index];
         place.key = ((place.key >> 32) + 1) << 32 | index as u64;
         let key = place.key;
-        if let Err(error) = epoll::add(&self.epoll, &active.socket, epoll::EventData::new_u64(key), epoll::EventFlags::IN) {
-            let refusal = Refusal::new(ErrorCode::NotDefined, "exhausted", format!("the server has no room: {error}"));
+        if let Err(error) =
+            epoll::add(&self.epoll, &active.socket, epoll::EventData::new_u64(key), epoll::EventFlags::IN)
+        {
+            let refusal =
+                Refusal::new(ErrorCode::NotDefined, "exhausted", format!("the server has no room: {error}"));
             self.give_up(&active, &refusal);
             self.free.push(index);
             self.ended();
@@ -255,7 +263,9 @@ impl Worker {
                 return;
             }
             self.timers.pop();
-            let Some(place) = self.transfers.get_mut(place_of(key)).filter(|place| place.key == key) else { continue };
+            let Some(place) = self.transfers.get_mut(place_of(key)).filter(|place| place.key == key) else {
+                continue;
+            };
             if place.timer != Some(at) {
                 continue;
             }

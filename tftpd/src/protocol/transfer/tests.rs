@@ -229,10 +229,7 @@ fn a_repeated_request_brings_the_first_packet_again_but_no_flood() {
     }
     assert!((1..=4).contains(&answers), "{answers}");
     transfer.on_ack(0, start + ms(1001));
-    assert_eq!(
-        transfer.on_repeated_request(start + ms(9000)),
-        Action::Drop(DropReason::RequestRepeated)
-    );
+    assert_eq!(transfer.on_repeated_request(start + ms(9000)), Action::Drop(DropReason::RequestRepeated));
 }
 
 #[test]
