@@ -10,7 +10,8 @@ use ipnet::{Ipv4Net, Ipv6Net};
 use crate::code;
 use crate::uuid::Uuid;
 
-/// The shortest lease: what a client asks for below it gets this much.
+/// The shortest lease that a client can wish for: below, it gets this much, or the site's own lease time where
+/// that is shorter.
 pub const LEASE_MIN: Duration = Duration::from_secs(60);
 
 /// The largest pool in addresses; the table of leases is kept in memory.
@@ -157,7 +158,7 @@ impl Config {
             prefix,
             pool: site.lan.pool,
             excluded,
-            lease: site.dhcp.lease.max(LEASE_MIN),
+            lease: site.dhcp.lease.max(Duration::from_secs(1)),
             authoritative: site.dhcp.authoritative,
             ignore: site.dhcp.ignore.iter().copied().collect(),
             options: wire_options(&site.dhcp.options),

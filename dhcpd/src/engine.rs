@@ -160,10 +160,14 @@ impl Engine {
     }
 
     pub(crate) fn on_config(&mut self, config: Arc<Config>, now: Time) {
+        let old = Arc::clone(self.machine.config());
+        let moved = old.interface != config.interface || old.advertisement != config.advertisement;
         self.machine.on_config(config);
-        self.link = None;
-        self.advertiser.stop();
-        self.look_at_link(now);
+        if moved {
+            self.link = None;
+            self.advertiser.stop();
+            self.look_at_link(now);
+        }
     }
 
     /// Ends a lease on an operator's word; false if there is none.

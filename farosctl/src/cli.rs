@@ -85,6 +85,9 @@ pub enum Command {
         /// Which ones; all that run, unless given
         daemons: Vec<String>,
     },
+    /// A daemon's journal on disk, for when it is damaged
+    #[command(subcommand)]
+    Journal(JournalCommand),
     /// Wait until nodes have come so far
     Wait(WaitArguments),
     /// Build the whole site on this machine and boot its nodes
@@ -96,6 +99,21 @@ pub enum Command {
     },
     /// The version of farosctl and of every daemon that runs
     Version,
+}
+
+/// `farosctl journal …`
+#[derive(Debug, Subcommand)]
+pub enum JournalCommand {
+    /// List its records and what is damaged; changes nothing
+    Show {
+        /// The file, such as /var/lib/faros/dhcpd/leases.journal
+        file: PathBuf,
+    },
+    /// Keep what is readable, set the damaged file aside, and say what is lost; the daemon must be stopped
+    Repair {
+        /// The file
+        file: PathBuf,
+    },
 }
 
 /// `farosctl site …`

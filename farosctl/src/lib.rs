@@ -15,7 +15,7 @@
 //! | `explain` | `explain`: what daemons would answer, and where a machine stalls |
 //! | `node` | `node list`, `show`, `install`, `disarm` |
 //! | `boot` | `boot loaders`, `script`, `unknown` |
-//! | `reload`, `wait`, `lab` | the verbs of these names |
+//! | `reload`, `wait`, `journal`, `lab` | the verbs of these names |
 
 mod boot;
 mod check;
@@ -24,6 +24,7 @@ mod daemons;
 mod events;
 mod exit;
 mod explain;
+mod journal;
 mod lab;
 mod leases;
 mod machine;
@@ -89,6 +90,7 @@ fn perform(command: Command, session: &mut Session) -> Result<Exit, Failure> {
         Command::Check { file } => return check::run(session, file),
         Command::Site(command) => return site::run(session, &command),
         Command::Completions { shell } => return completions(session, shell),
+        Command::Journal(command) => return journal::run(session, &command),
         Command::Lab(arguments) => return lab::run(session, &arguments),
         Command::Boot(cli::BootCommand::Loaders { command }) => return boot::loaders::run(session, command),
         _ => {}
@@ -114,7 +116,7 @@ async fn ask(command: Command, session: &mut Session) -> Result<Exit, Failure> {
         Command::Boot(command) => boot::run(session, command).await,
         Command::Reload { daemons } => reload::run(session, &daemons).await,
         Command::Wait(arguments) => wait::run(session, &arguments).await,
-        Command::Check { .. } | Command::Site(_) | Command::Completions { .. } | Command::Lab(_) => {
+        Command::Check { .. } | Command::Site(_) | Command::Completions { .. } | Command::Journal(_) | Command::Lab(_) => {
             unreachable!("performed without a runtime")
         }
     }

@@ -7,7 +7,7 @@ use faros_ignition_http::Config;
 use faros_ignition_http::protocol::identity::{Claim, Uuid};
 use faros_ignition_http::protocol::script::{Install, Loader, Script, render, unquotable};
 use faros_ignition_http::protocol::target::Query;
-use faros_ignition_http::service::script::again;
+use faros_ignition_http::service::again;
 
 use crate::Target;
 use crate::input::Input;

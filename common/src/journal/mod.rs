@@ -77,6 +77,7 @@ mod inspect;
 mod log;
 mod real;
 mod recovery;
+mod salvage;
 mod scan;
 pub mod sim;
 mod status;
@@ -92,6 +93,7 @@ pub use group::{
 pub use inspect::{Entry, EntryKind, inspect, inspect_on};
 pub use log::Journal;
 pub use real::RealDisk;
+pub use salvage::salvage;
 pub use status::JournalStatus;
 
 /// Longest record that a journal takes unless its options say otherwise, in bytes.

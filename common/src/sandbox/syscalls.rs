@@ -105,6 +105,7 @@ const ALWAYS: &[i64] = &[
     libc::SYS_renameat2,
     libc::SYS_linkat,
     libc::SYS_fchmod,
+    libc::SYS_fchown,
     libc::SYS_fchmodat,
     libc::SYS_umask,
     // Sockets.

@@ -34,6 +34,8 @@ use crate::protocol::route::Route;
 use crate::protocol::target::{Path, Query};
 use crate::store::Store;
 
+pub use script::again;
+
 use machines::UnknownMachines;
 use quiet::Quiet;
 

@@ -213,7 +213,7 @@ fn install(config: &Config, known: &Known<'_>, profile: &BootPlan) -> Install {
 }
 
 /// The URL under which the same machine asks again: what it said, as far as it could be read.
-pub(super) fn again(config: &Config, loader: Loader, claim: Claim) -> String {
+pub fn again(config: &Config, loader: Loader, claim: Claim) -> String {
     let mac = claim.mac.map(|mac| format!("mac={}", mac.hyphenated()));
     let uuid = claim.uuid.map(|uuid| format!("uuid={uuid}"));
     let pairs: Vec<String> = mac.into_iter().chain(uuid).collect();

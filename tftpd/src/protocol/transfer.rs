@@ -40,6 +40,10 @@ pub const BURST_INTERVAL: Duration = Duration::from_millis(1);
 const WAIT_MAX: Duration = Duration::from_secs(8);
 /// Waits grow by this factor.
 const BACKOFF: u32 = 3;
+/// How often a client's `timeout` is kept to the letter before waits grow. Some clients (atftp) answer a repeated
+/// window only when they have heard nothing for a while of their own choice; repeating it evenly would keep them
+/// mute until the last try.
+const TIMEOUTS_EXACT: u32 = 2;
 /// The most octets that are sent at once, before any loss: what fits the receive buffers of common systems.
 const BURST_BYTES_MAX: u32 = 128 * 1024;
 /// The fewest, as far as blocks allow: what the smallest network cards buffer.
@@ -341,7 +345,7 @@ impl Transfer {
     /// How long to wait for an answer to what was sent last.
     fn wait(&self) -> Duration {
         let wait = match self.timeout {
-            Some(timeout) => timeout,
+            Some(timeout) => timeout * BACKOFF.pow(self.tries.saturating_sub(TIMEOUTS_EXACT)),
             None => {
                 (self.rtt.timeout() * BACKOFF.pow(self.tries.saturating_sub(1).min(TRIES_MAX))).min(WAIT_MAX)
             }
