@@ -81,14 +81,21 @@ fn run(data: &[u8]) {
         0 => Lease::NotAsked,
         1 => Lease::Unavailable,
         2 => Lease::None,
-        _ => Lease::Of(mac(input.below(7))),
+        _ => Lease::Of {
+            mac: some_mac(&mut input),
+            node: roster.machines.get(usize::from(input.below(5))).map(|machine| machine.name.clone()),
+        },
     };
     for machine in &roster.machines {
         if may_have_seed(machine, claim.peer, claim.neighbour, &lease).is_err() {
             continue;
         }
         let at_home = machine.addresses.contains(&claim.peer);
-        let leased = matches!(&lease, Lease::Of(mac) if machine.macs.contains(mac));
+        let leased = match &lease {
+            Lease::Of { node: Some(node), .. } => *node == machine.name,
+            Lease::Of { node: None, mac } => mac.is_some_and(|mac| machine.macs.contains(&mac)),
+            _ => false,
+        };
         assert!(at_home || (machine.addresses.is_empty() && leased), "{} is not there", machine.name);
         let foreign = claim.neighbour.filter(|card| !machine.macs.is_empty() && !machine.macs.contains(card));
         assert_eq!(foreign, None, "the secrets of {} went to another card", machine.name);
