@@ -16,7 +16,7 @@ thread_local! {
 }
 
 /// What `work` returns, and the most bytes that it had in use at any time beyond those before.
-pub fn measured<T>(work: impl FnOnce() -> T) -> (T, usize) {
+pub(crate) fn measured<T>(work: impl FnOnce() -> T) -> (T, usize) {
     let before = LIVE.get();
     PEAK.set(before);
     let result = work();
