@@ -42,6 +42,9 @@ const BATCHES_PER_TURN: usize = 4;
 /// Between two looks at the interface, the disk and the metrics.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// The same while the interface is down or missing: the first machine may speak as soon as it is there.
+const LOOK_WHILE_DOWN: Duration = Duration::from_millis(100);
+
 /// How long replies may wait for the disk when the daemon stops.
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -169,7 +172,11 @@ impl Service for Dhcpd {
         self.lock().look_at_link(self.now());
         self.lock().stamp(self.now(), read_clocks());
         loop {
-            let wait = self.lock().deadline().map_or(LOOK, |deadline| deadline.since(self.now()));
+            let (look_again, deadline) = {
+                let engine = self.lock();
+                (if engine.is_link_up() { LOOK } else { LOOK_WHILE_DOWN }, engine.deadline())
+            };
+            let wait = deadline.map_or(look_again, |deadline| deadline.since(self.now()));
             tokio::select! {
                 () = control.stopping() => break,
                 ready = self.udp.readable() => {
@@ -194,7 +201,12 @@ impl Service for Dhcpd {
                     engine.look_at_link(self.now());
                     engine.look_at_storage(self.now(), read_clocks());
                 }
-                () = tokio::time::sleep(wait.min(LOOK)) => {}
+                () = tokio::time::sleep(wait.min(look_again)) => {
+                    let mut engine = self.lock();
+                    if !engine.is_link_up() {
+                        engine.look_at_link(self.now());
+                    }
+                }
                 () = self.reloaded.notified() => {}
             }
             tasks::contain("timers", || self.lock().on_timeout(self.now()));

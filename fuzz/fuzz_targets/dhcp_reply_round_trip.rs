@@ -1,4 +1,6 @@
 //! See `faros_fuzz::dhcp_reply_round_trip`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| faros_fuzz::dhcp_reply_round_trip::TARGET.feed(data));
+use faros_fuzz::dhcp_reply_round_trip::TARGET;
+
+libfuzzer_sys::fuzz_target!(init: TARGET.sow(), |data: &[u8]| TARGET.feed(data));

@@ -1,4 +1,6 @@
 //! See `faros_fuzz::tftp_request`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| faros_fuzz::tftp_request::TARGET.feed(data));
+use faros_fuzz::tftp_request::TARGET;
+
+libfuzzer_sys::fuzz_target!(init: TARGET.sow(), |data: &[u8]| TARGET.feed(data));

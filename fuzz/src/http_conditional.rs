@@ -25,6 +25,8 @@ fn run(data: &[u8]) {
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::from(input.u32()) << 4);
     let current = Validators::of(version, now);
     assert_eq!(current.strong, !current.etag.starts_with("W/"));
+    // As `Last-Modified` goes out.
+    assert!(httpdate::fmt_http_date(current.modified).ends_with("GMT"));
 
     let mut header = || {
         let text = input.short();

@@ -5,7 +5,6 @@
 //! |---|---|
 //! | `src/<target>.rs` | what is fed, what must hold, inputs to begin with |
 //! | `fuzz_targets/<target>.rs` | the same as a libFuzzer program |
-//! | `src/bin/seeds.rs` | writes the inputs to begin with to `corpus/` |
 //! | `regressions/<target>/` | inputs that once broke a claim |
 //! | `tests/replay.rs` | seeds and regressions once more, without libFuzzer |
 //!

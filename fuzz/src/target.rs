@@ -1,5 +1,8 @@
 //! What a fuzz target is.
 
+use std::path::Path;
+use std::{fs, io};
+
 use crate::platform;
 
 /// One thing that is fed.
@@ -24,5 +27,32 @@ impl Target {
         let ((), peak) = platform::measured(|| (self.run)(data));
         let most = self.memory.0 + self.memory.1 * data.len();
         assert!(peak <= most, "{} bytes of input took {peak} bytes of memory, {most} at most", data.len());
+    }
+
+    /// Writes what the target begins with to its corpus, `corpus/<name>/` in this crate's folder: its seeds, and
+    /// the inputs that once broke it. libFuzzer reads the corpus afterwards.
+    ///
+    /// # Panics
+    /// Where the folder cannot be written.
+    pub fn sow(&self) {
+        let written = self.write_corpus();
+        written.unwrap_or_else(|error| panic!("the corpus of {} cannot be written: {error}", self.name));
+    }
+
+    fn write_corpus(&self) -> io::Result<()> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let corpus = root.join("corpus").join(self.name);
+        fs::create_dir_all(&corpus)?;
+        for (number, seed) in (self.seeds)().iter().enumerate() {
+            fs::write(corpus.join(format!("seed-{number}")), seed)?;
+        }
+        let regressions = root.join("regressions").join(self.name);
+        if regressions.is_dir() {
+            for regression in fs::read_dir(regressions)? {
+                let regression = regression?;
+                fs::copy(regression.path(), corpus.join(regression.file_name()))?;
+            }
+        }
+        Ok(())
     }
 }

@@ -29,7 +29,8 @@ impl Random {
 /// Values that length and count fields like least.
 const AWKWARD: [u8; 8] = [0, 1, 0x7f, 0x80, 0xfe, 0xff, b'\r', b'\n'];
 
-/// `seed` with one to six small wounds: bits flipped, bytes replaced, pieces cut, repeated or moved.
+/// `seed` with one to six small wounds: mostly bits flipped and bytes replaced, now and then a piece cut, repeated or
+/// moved.
 pub fn mutated(seed: &[u8], random: &mut Random) -> Vec<u8> {
     let mut bytes = seed.to_vec();
     for _ in 0..=random.below(6) {
@@ -38,13 +39,13 @@ pub fn mutated(seed: &[u8], random: &mut Random) -> Vec<u8> {
         }
         let at = random.below(bytes.len());
         let length = 1 + random.below((bytes.len() - at).min(24));
-        match random.below(7) {
-            0 => bytes[at] ^= 1 << random.below(8),
-            1 => bytes[at] = AWKWARD[random.below(AWKWARD.len())],
-            2 => bytes[at] = random.next() as u8,
-            3 => drop(bytes.drain(at..at + length)),
-            4 => bytes.truncate(at),
-            5 => {
+        match random.below(40) {
+            0 => bytes.truncate(at),
+            1 => drop(bytes.drain(at..at + length)),
+            2..12 => bytes[at] ^= 1 << random.below(8),
+            12..24 => bytes[at] = AWKWARD[random.below(AWKWARD.len())],
+            24..36 => bytes[at] = random.next() as u8,
+            36 | 37 => {
                 let piece = bytes[at..at + length].to_vec();
                 let to = random.below(bytes.len());
                 bytes.splice(to..to, piece);

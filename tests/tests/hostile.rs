@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use faros_lab::{Lab, Namespace};
 use faros_tests::mutate::{Random, mutated};
-use faros_tests::{eventually, machine, machine_at, pcap, resident, run, running, site};
+use faros_tests::{counter, eventually, machine, machine_at, pcap, resident, run, running, site};
 
 const DHCP_INPUTS: usize = 400_000;
 const TFTP_INPUTS: usize = 400_000;
@@ -61,6 +61,10 @@ fn still_serves(lab: &Lab, client: &Namespace) {
 fn a_million_mutated_inputs_cost_nothing() {
     let mut lab = running(site::SITE);
     let client = machine_at(&lab, "client", site::STRANGER, "192.168.8.20/24");
+    // One client plays many: its ports must come round again.
+    let sysctl =
+        "echo 1 >/proc/sys/net/ipv4/tcp_tw_reuse; echo 1024 65535 >/proc/sys/net/ipv4/ip_local_port_range";
+    client.run("sh", ["-c", sysctl]).unwrap();
     std::fs::write(lab.boot_root().join("test/small"), vec![7; 1000]).unwrap();
     let rounds: [(&str, &str, usize); 3] = [
         ("dhcpd", "192.168.8.1:67", DHCP_INPUTS),
@@ -86,6 +90,12 @@ fn a_million_mutated_inputs_cost_nothing() {
         }
         assert_eq!(lab.admin_get(name, "/status").unwrap()["panics"], 0, "{name}");
     }
+    let taken = counter(&lab, "dhcpd", "faros_dhcpd_received_total");
+    assert!(taken > DHCP_INPUTS as u64 * 9 / 10, "dhcpd saw only {taken}");
+    let answered =
+        ["faros_tftpd_dropped_total", "faros_tftpd_errors_total"].map(|name| counter(&lab, "tftpd", name));
+    let taken = answered.iter().sum::<u64>();
+    assert!(taken > TFTP_INPUTS as u64 * 8 / 10, "tftpd saw only {taken}");
     still_serves(&lab, &client);
 }
 
@@ -93,8 +103,8 @@ fn over_udp(address: SocketAddr, seeds: &[Vec<u8>], count: usize) {
     let mut random = Random::new(count as u64);
     let mut socket = UdpSocket::bind("0.0.0.0:0").unwrap();
     for sent in 0..count {
-        // A new port now and then, as many clients would have.
-        if sent % 512 == 0 {
+        // A new port now and then, as many clients would have; and not faster than sockets take it.
+        if sent % 128 == 0 {
             socket = UdpSocket::bind("0.0.0.0:0").unwrap();
             std::thread::sleep(Duration::from_millis(2));
         }

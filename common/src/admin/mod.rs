@@ -98,6 +98,8 @@ pub fn percent_decode(text: &str) -> String {
     let mut index = 0;
     while let Some(&byte) = bytes.get(index) {
         let escaped = (byte == b'%').then(|| text.get(index + 1..index + 3)).flatten();
+        // Digits alone: a number may also begin with a plus sign.
+        let escaped = escaped.filter(|hex| hex.bytes().all(|digit| digit.is_ascii_hexdigit()));
         match escaped.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
             Some(value) => {
                 decoded.push(value);
@@ -119,6 +121,7 @@ mod tests {
     #[test]
     fn queries_are_decoded() {
         let query = parse_query("mac=52%3A54&name=a+b&flag&odd=%zz%4");
+        assert_eq!(percent_decode("%+e"), "%+e");
         assert_eq!(query["mac"], "52:54");
         assert_eq!(query["name"], "a b");
         assert_eq!(query["flag"], "");

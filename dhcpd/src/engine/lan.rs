@@ -3,7 +3,12 @@
 use super::*;
 
 impl Engine {
-    /// Once a second: the interface may come, go, or be made anew under the same name.
+    /// Whether the LAN interface is there and up.
+    pub(crate) fn is_link_up(&self) -> bool {
+        self.link.is_some_and(|link| link.up)
+    }
+
+    /// Every now and then: the interface may come, go, or be made anew under the same name.
     pub(crate) fn look_at_link(&mut self, now: Time) {
         let name = self.machine.config().interface.clone();
         let found = platform::link(self.wires.udp, &name).ok();

@@ -28,6 +28,8 @@ pub enum Refusal {
     Framing,
     /// A body on a method that has none here.
     Body,
+    /// A body on a method that is not served here at all.
+    Method,
     /// A body whose length is not told beforehand.
     LengthMissing,
     /// A body beyond [`BODY_BYTES_MAX`].
@@ -47,6 +49,7 @@ impl Refusal {
     pub fn status(self) -> u16 {
         match self {
             Self::Malformed | Self::Host | Self::Framing | Self::Body => 400,
+            Self::Method => 405,
             Self::LengthMissing => 411,
             Self::BodyTooLong => 413,
             Self::TargetTooLong => 414,
@@ -63,6 +66,7 @@ impl Refusal {
             Self::Host => "host",
             Self::Framing => "framing",
             Self::Body => "unexpected_body",
+            Self::Method => "method",
             Self::LengthMissing => "length_missing",
             Self::BodyTooLong => "body_too_long",
             Self::TargetTooLong => "target_too_long",
@@ -80,6 +84,7 @@ impl fmt::Display for Refusal {
             Self::Host => "exactly one valid Host field is needed",
             Self::Framing => "the length of the body is ambiguous",
             Self::Body => "this method takes no body",
+            Self::Method => "this method is not served here",
             Self::LengthMissing => "a body needs a Content-Length",
             Self::BodyTooLong => "the body is too long",
             Self::TargetTooLong => "the request target is too long",
@@ -159,7 +164,7 @@ fn check(head: &[u8]) -> Result<Head, Refusal> {
     let text = &head[..head.len() - 4];
     let mut lines = Lines { rest: Some(text) };
     let request_line = lines.next().ok_or(Refusal::Malformed)?;
-    let (is_post, is_1_1) = check_request_line(request_line)?;
+    let (verb, is_1_1) = check_request_line(request_line)?;
 
     let (mut hosts, mut lengths, mut length, mut codings, mut chunked) = (0, 0, 0, 0, false);
     for (count, line) in lines.enumerate() {
@@ -190,11 +195,12 @@ fn check(head: &[u8]) -> Result<Head, Refusal> {
     if lengths > 1 || codings > 1 || (lengths > 0 && codings > 0) || (codings > 0 && !(chunked && is_1_1)) {
         return Err(Refusal::Framing);
     }
-    match (is_post, codings > 0) {
-        (true, true) => Err(Refusal::LengthMissing),
-        (false, true) => Err(Refusal::Body),
-        (false, false) if length > 0 => Err(Refusal::Body),
-        (true, false) if length > BODY_BYTES_MAX => Err(Refusal::BodyTooLong),
+    let has_body = codings > 0 || length > 0;
+    match verb {
+        Verb::Post if codings > 0 => Err(Refusal::LengthMissing),
+        Verb::Post if length > BODY_BYTES_MAX => Err(Refusal::BodyTooLong),
+        Verb::Read if has_body => Err(Refusal::Body),
+        Verb::Other if has_body => Err(Refusal::Method),
         _ => Ok(Head { bytes: head.len(), body_bytes: length }),
     }
 }
@@ -218,8 +224,16 @@ impl<'a> Iterator for Lines<'a> {
     }
 }
 
-/// Whether the method is POST, and whether the version is 1.1.
-fn check_request_line(line: &[u8]) -> Result<(bool, bool), Refusal> {
+/// What a method means for the body.
+enum Verb {
+    /// GET and HEAD.
+    Read,
+    Post,
+    Other,
+}
+
+/// What the method is, and whether the version is 1.1.
+fn check_request_line(line: &[u8]) -> Result<(Verb, bool), Refusal> {
     let mut parts = line.split(|byte| *byte == b' ');
     let (Some(method), Some(target), Some(version), None) =
         (parts.next(), parts.next(), parts.next(), parts.next())
@@ -246,7 +260,12 @@ fn check_request_line(line: &[u8]) -> Result<(bool, bool), Refusal> {
         }
         _ => return Err(Refusal::Malformed),
     };
-    Ok((method == b"POST", is_1_1))
+    let verb = match method {
+        b"GET" | b"HEAD" => Verb::Read,
+        b"POST" => Verb::Post,
+        _ => Verb::Other,
+    };
+    Ok((verb, is_1_1))
 }
 
 /// Name and trimmed value of a field line (RFC 9112 section 5).

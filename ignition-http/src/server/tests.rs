@@ -186,6 +186,7 @@ async fn h12_to_h17_ambiguous_bodies_are_refused_and_nothing_after_them_is_read(
             "POST /report/cp1 HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\n",
             400,
         ),
+        ("H34 PUT with a body", "PUT /plain.txt HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx", 405),
         ("H14 +1", "POST /report/cp1 HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\n", 400),
         ("H14 0x", "POST /report/cp1 HTTP/1.1\r\nHost: a\r\nContent-Length: 0x3\r\n\r\n", 400),
         (

@@ -171,7 +171,8 @@ impl Service {
         self.counters.refuse(refusal.reason());
         let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::BAD_REQUEST);
         self.counters.requests.get_or_create(&Answered { route: "none", status: status.as_u16() }).inc();
-        close(plain(status, &format!("{refusal}\n")))
+        let reply = close(plain(status, &format!("{refusal}\n")));
+        if refusal == Refusal::Method { with(reply, ALLOW, HeaderValue::from_static("GET, HEAD")) } else { reply }
     }
 
     async fn dispatch(self: Arc<Self>, request: Request<Incoming>, peer: Peer) -> (&'static str, Reply) {

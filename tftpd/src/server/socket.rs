@@ -19,6 +19,9 @@ use crate::protocol::packet::DATA_HEADER_BYTES;
 const SEGMENTED_BYTES_MAX: usize = 65_000;
 /// How many segments one send may have: the kernel's UDP_MAX_SEGMENTS.
 const SEGMENTS_MAX: usize = 64;
+/// Packets shorter than this, in octets, leave one by one: the kernel cuts whatever leaves a socket that it
+/// segments, also an OACK or an ERROR, and those are never longer.
+const SEGMENT_BYTES_MIN: usize = 512;
 /// Room for packets that wait for a slow link, in octets; the kernel may give less.
 const SEND_BUFFER_BYTES: usize = 1 << 20;
 /// A link whose MTU the system does not tell is taken for Ethernet.
@@ -68,11 +71,11 @@ impl TransferSocket {
         Ok(Self { socket: socket.into(), peer, segmented: false })
     }
 
-    /// Lets the kernel cut windows into packets, where it can.
+    /// Lets the kernel cut windows into packets, where it can and where that is worth it.
     pub fn segment(&mut self, blksize: u16) {
         let bytes = blksize.saturating_add(DATA_HEADER_BYTES as u16);
-        self.segmented =
-            usize::from(bytes) * 2 <= SEGMENTED_BYTES_MAX && platform::segment(&self.socket, bytes).is_ok();
+        let worth_it = (SEGMENT_BYTES_MIN..=SEGMENTED_BYTES_MAX / 2).contains(&usize::from(bytes));
+        self.segmented = worth_it && platform::segment(&self.socket, bytes).is_ok();
     }
 
     /// Sends one packet.
@@ -197,24 +200,39 @@ mod tests {
     #[test]
     fn blocks_leave_one_by_one_or_segmented_alike() {
         let client = UdpSocket::bind("127.0.0.1:0").unwrap();
-        for segmented in [false, true] {
+        for (segmented, blksize) in [(false, 8), (true, 8), (false, 512), (true, 512)] {
             let mut socket =
                 TransferSocket::new(Some("127.0.0.9".parse().unwrap()), client.local_addr().unwrap())
                     .unwrap();
             if segmented {
-                socket.segment(8);
+                socket.segment(blksize);
             }
-            let parts: Vec<_> =
-                [&b"\0\x03\0\x01"[..], b"12345678", b"\0\x03\0\x02", b"12345678", b"\0\x03\0\x03", b"1"]
-                    .into_iter()
-                    .map(IoSlice::new)
-                    .collect();
+            let block = vec![7; blksize.into()];
+            let packets = [[&b"\0\x03\0\x01"[..], &block], [b"\0\x03\0\x02", &block], [b"\0\x03\0\x03", b"1"]];
+            let parts: Vec<_> = packets.as_flattened().iter().map(|part| IoSlice::new(part)).collect();
             socket.send_blocks(&parts).unwrap();
-            for expected in [&b"\0\x03\0\x0112345678"[..], b"\0\x03\0\x0212345678", b"\0\x03\0\x031"] {
-                let mut buffer = [0; 100];
+            for expected in packets {
+                let mut buffer = [0; 600];
                 let (len, from) = client.recv_from(&mut buffer).unwrap();
-                assert_eq!((&buffer[..len], from.ip().to_string().as_str()), (expected, "127.0.0.9"));
+                assert_eq!((&buffer[..len], from.ip().to_string()), (&expected.concat()[..], "127.0.0.9".to_owned()));
             }
+        }
+    }
+
+    #[test]
+    fn an_oack_or_error_is_never_cut_whatever_the_block_size() {
+        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let longest = crate::protocol::packet::error(
+            crate::protocol::packet::ErrorCode::NotDefined,
+            &"x".repeat(crate::protocol::packet::ERROR_TEXT_BYTES_MAX),
+        );
+        for blksize in [8, 32, 400, 507, 508, 1468] {
+            let mut socket = TransferSocket::new(None, client.local_addr().unwrap()).unwrap();
+            socket.segment(blksize);
+            socket.send(&longest).unwrap();
+            let mut buffer = [0; 600];
+            let len = client.recv(&mut buffer).unwrap();
+            assert_eq!(buffer[..len], longest, "blksize {blksize}");
         }
     }
 

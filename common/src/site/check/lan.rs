@@ -1,6 +1,7 @@
 //! The LAN in itself, and the LAN beside the WAN.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net};
 
@@ -24,8 +25,10 @@ pub(super) fn check(raw: &RawSite, found: &mut Findings) {
     }
     if let Some(address) = &lan.address6 {
         let net = address.value;
-        if net.addr().is_loopback() || net.addr().is_multicast() || net.addr().is_unspecified() {
+        if net.addr().is_multicast() || net.addr().is_unspecified() {
             found.error(&address.spot, format!("{} cannot be the address of an interface", net.addr()));
+        } else if net.addr().is_loopback() {
+            reaches_nobody(address, net.addr().into(), found);
         } else if net.addr().is_unicast_link_local() {
             found
                 .error(&address.spot, format!("{} is link-local, which is there anyway", net.addr()))
@@ -74,7 +77,7 @@ fn address_check(address: &At<Ipv4Net>, found: &mut Findings) {
         found
             .error(&address.spot, format!("a prefix length of /{} makes no LAN", net.prefix_len()))
             .help(format!("from /{PREFIX_MIN} to /{PREFIX_MAX}; /24 is usual"));
-    } else if ip.is_loopback() || ip.is_multicast() || ip.octets()[0] == 0 || ip.octets()[0] >= 240 {
+    } else if ip.is_multicast() || ip.octets()[0] == 0 || ip.octets()[0] >= 240 {
         found
             .error(&address.spot, format!("{ip} cannot be the address of an interface"))
             .help("use a private network, such as 192.168.8.1/24 (RFC 1918)");
@@ -86,7 +89,16 @@ fn address_check(address: &At<Ipv4Net>, found: &mut Findings) {
         found
             .error(&address.spot, format!("{ip} is the broadcast address of {}", net.trunc()))
             .help("give the bastion a host's address, such as the one before");
+    } else if ip.is_loopback() {
+        reaches_nobody(address, ip.into(), found);
     }
+}
+
+/// A site on the loopback is good for trying the daemons out, which needs no network and no privilege.
+fn reaches_nobody<T>(address: &At<T>, ip: IpAddr, found: &mut Findings) {
+    found
+        .warning(&address.spot, format!("{ip} reaches nobody but this host"))
+        .help("for nodes use a private network, such as 192.168.8.1/24 (RFC 1918)");
 }
 
 fn pool(lan: &RawLan, net: Ipv4Net, found: &mut Findings) {
@@ -134,6 +146,11 @@ fn interfaces(raw: &RawSite, lan: &RawLan, found: &mut Findings) {
             found.error(&member.spot, format!("{} is a member already", member.value.0)).help("name it once");
         }
     }
+    if let Some(interface) = lan.interface.as_ref().filter(|interface| interface.value.0 == "lo") {
+        found
+            .warning(&interface.spot, "lo leads to no node")
+            .help("for nodes name the interface of their network");
+    }
     let Some(uplink) = raw.wan.as_ref().and_then(|wan| wan.interface.as_ref()) else { return };
     let name = uplink.value.0.as_str();
     if Some(name) == bridge {
@@ -147,8 +164,5 @@ fn interfaces(raw: &RawSite, lan: &RawLan, found: &mut Findings) {
     }
     if matches!(name, "lo") {
         found.error(&uplink.spot, "lo leads nowhere").help("name the interface of the uplink");
-    }
-    if let Some(interface) = lan.interface.as_ref().filter(|interface| interface.value.0 == "lo") {
-        found.error(&interface.spot, "lo leads nowhere").help("name the interface of the nodes' network");
     }
 }
