@@ -137,9 +137,11 @@ impl Events {
     }
 
     /// Up to `limit` events after number `since` (0: from the oldest kept), oldest first, and how many
-    /// in between are already forgotten.
+    /// in between are already forgotten. A number that this process has not given yet comes from an earlier
+    /// one whose clock was ahead: that reader has none of what is here, and gets it all.
     pub fn after(&self, since: u64, limit: usize) -> (u64, Vec<Recorded>) {
         let kept = self.lock();
+        let since = if since < kept.next { since } else { 0 };
         let oldest = kept.ring.front().map_or(kept.next, |event| event.seq);
         let missed = if since == 0 { 0 } else { oldest.saturating_sub(kept.first.max(since.saturating_add(1))) };
         let start = kept.ring.partition_point(|event| event.seq <= since);
@@ -201,7 +203,27 @@ mod tests {
         let first = events.emit(Event::new("one"));
         let (missed, rest) = events.after(first - 1_000_000, 10);
         assert_eq!((missed, rest.len()), (0, 1));
-        assert_eq!(events.after(u64::MAX, 10).0, 0);
+    }
+
+    #[test]
+    fn a_number_from_a_process_whose_clock_was_ahead_hides_nothing() {
+        let events = Events::new("test");
+        let first = events.emit(Event::new("one"));
+        assert_eq!(events.after(first, 10).1.len(), 0);
+        let (missed, rest) = events.after(first + 3_600_000_000, 10);
+        assert_eq!((missed, rest.len()), (0, 1));
+        assert_eq!(events.after(u64::MAX, 10).1.len(), 1);
+    }
+
+    #[test]
+    fn whatever_a_field_holds_an_event_is_one_line_of_json() {
+        let events = Events::new("test");
+        let hostile = "a\"b\\c\nd\r\0\u{1b}[2J\u{7f}\u{2028}\u{202e}\u{10ffff}{}";
+        events.emit(Event::new("odd").node(hostile).with("nested", serde_json::json!({ "x": [hostile] })));
+        let json = &events.after(0, 1).1[0].json;
+        assert!(!json.contains(['\n', '\r']));
+        let value: Value = serde_json::from_str(json).unwrap();
+        assert_eq!((value["node"].as_str(), value["nested"]["x"][0].as_str()), (Some(hostile), Some(hostile)));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! daemon was started by an ordinary user, for that user.
 
 pub mod client;
+mod impatient;
 mod platform;
 pub(crate) mod server;
 
@@ -98,6 +99,8 @@ pub fn percent_decode(text: &str) -> String {
     let mut index = 0;
     while let Some(&byte) = bytes.get(index) {
         let escaped = (byte == b'%').then(|| text.get(index + 1..index + 3)).flatten();
+        // The parser of numbers would take a sign.
+        let escaped = escaped.filter(|hex| hex.bytes().all(|digit| digit.is_ascii_hexdigit()));
         // Digits alone: a number may also begin with a plus sign.
         let escaped = escaped.filter(|hex| hex.bytes().all(|digit| digit.is_ascii_hexdigit()));
         match escaped.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
@@ -120,11 +123,12 @@ mod tests {
 
     #[test]
     fn queries_are_decoded() {
-        let query = parse_query("mac=52%3A54&name=a+b&flag&odd=%zz%4");
+        let query = parse_query("mac=52%3A54&name=a+b&flag&odd=%zz%4&sign=%+1");
         assert_eq!(percent_decode("%+e"), "%+e");
         assert_eq!(query["mac"], "52:54");
         assert_eq!(query["name"], "a b");
         assert_eq!(query["flag"], "");
         assert_eq!(query["odd"], "%zz%4");
+        assert_eq!(query["sign"], "% 1");
     }
 }

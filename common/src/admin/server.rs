@@ -1,16 +1,20 @@
 //! Serving the admin socket.
 //!
-//! One task accepts; each connection is a task of its own, at most [`CONNECTIONS_MAX`] at once. A
-//! connection task that ends early loses its reader nothing but that answer. All end with the process.
+//! One task accepts; each connection is a task of its own, at most [`CONNECTIONS_MAX`] at once. Where all
+//! places are taken, whoever has been there longest without an answer under way makes room, so that no crowd
+//! of idle connections keeps an operator out. Each follower of the events has a second task that gathers them.
+//! A connection task that ends early loses its reader nothing but that answer. All end with the process.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -20,22 +24,35 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Body, Frame, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode, header};
+use hyper::header::{self, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc};
+use tokio::task::AbortHandle;
 use tracing::{debug, warn};
 
+use super::impatient::Impatient;
 use super::{AdminRequest, AdminResponse, BODY_BYTES_MAX, OPERATORS, parse_query, percent_decode, platform};
 use crate::events::Events;
 use crate::tasks;
 
-/// Connections served at once; further ones wait in the socket's queue.
-const CONNECTIONS_MAX: usize = 64;
-/// How long a peer may take over its request's head.
+/// Connections served at once; beyond it the longest idle one is closed for the new one.
+const CONNECTIONS_MAX: usize = 320;
+/// Readers that follow the events at once; a further one is refused with 503.
+const FOLLOWERS_MAX: usize = 256;
+/// How long a peer may take over its request's head, and stay without a request.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(10);
-/// Events sent in one piece to a reader.
+/// How long a peer may take over its request's body; beyond it the answer is 408.
+const BODY_TIME_MAX: Duration = Duration::from_secs(10);
+/// A new connection that finds every place taken by an answer under way is looked at again after this time.
+const PLACE_RETRY: Duration = Duration::from_millis(20);
+/// What is buffered of a connection in either direction; a larger head is answered with 431.
+const BUFFER_BYTES_MAX: usize = 32 * 1024;
+/// Events looked at together, and the size beyond which a piece of them is sent.
 const EVENTS_PER_PIECE: usize = 256;
+const PIECE_BYTES: usize = 16 * 1024;
 
 /// What the admin socket needs of the daemon behind it.
 pub(crate) trait Handler: Send + Sync + 'static {
@@ -56,30 +73,51 @@ pub(crate) struct Posters {
 
 /// Binds `path`, replacing a socket that a dead process left there.
 pub(crate) fn bind(path: &Path) -> io::Result<UnixListener> {
-    if std::os::unix::net::UnixStream::connect(path).is_ok() {
+    if answers(path)? {
         return Err(io::Error::new(io::ErrorKind::AddrInUse, "another process answers there"));
     }
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+    match path.symlink_metadata() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+        Ok(metadata) if metadata.file_type().is_socket() => std::fs::remove_file(path)?,
+        Ok(_) => return Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is something else; remove it")),
     }
     let listener = UnixListener::bind(path)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
     Ok(listener)
 }
 
+/// Whether a process listens at `path`, also one that is too busy to accept.
+fn answers(path: &Path) -> io::Result<bool> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)?;
+    let connected = socket.connect(&SockAddr::unix(path)?);
+    Ok(connected.map_or_else(|error| error.kind() == io::ErrorKind::WouldBlock, |()| true))
+}
+
+/// A connection being served.
+struct Place {
+    task: AbortHandle,
+    /// Whether it has no answer under way, so that closing it loses nothing that was asked for.
+    idle: Arc<AtomicBool>,
+}
+
 /// Accepts for ever.
 pub(crate) async fn serve<H: Handler>(listener: UnixListener, posters: Posters, handler: Arc<H>) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let followers = Arc::new(Semaphore::new(FOLLOWERS_MAX));
+    let mut places = VecDeque::new();
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, _)) => {
-                let handler = Arc::clone(&handler);
-                tasks::spawn("admin connection", async move {
-                    converse(stream, posters, handler).await;
-                    drop(place);
-                });
+                make_room(&mut places).await;
+                let idle = Arc::new(AtomicBool::new(true));
+                let desk = Desk {
+                    may_post: may_post(&stream, posters),
+                    handler: Arc::clone(&handler),
+                    followers: Arc::clone(&followers),
+                    idle: Arc::clone(&idle),
+                };
+                let task = tasks::spawn("admin connection", converse(stream, desk)).abort_handle();
+                places.push_back(Place { task, idle });
             }
             Err(error) => {
                 warn!(event = "admin_accept_failed", %error, "admin socket cannot accept");
@@ -89,16 +127,43 @@ pub(crate) async fn serve<H: Handler>(listener: UnixListener, posters: Posters, 
     }
 }
 
-async fn converse<H: Handler>(stream: UnixStream, posters: Posters, handler: Arc<H>) {
-    let may_post = may_post(&stream, posters);
+/// Waits until there is a place; closes the longest idle connection if need be.
+async fn make_room(places: &mut VecDeque<Place>) {
+    loop {
+        places.retain(|place| !place.task.is_finished());
+        if places.len() < CONNECTIONS_MAX {
+            return;
+        }
+        match places.iter().position(|place| place.idle.load(Ordering::Relaxed)) {
+            Some(index) => {
+                if let Some(place) = places.remove(index) {
+                    place.task.abort();
+                }
+            }
+            None => tokio::time::sleep(PLACE_RETRY).await,
+        }
+    }
+}
+
+/// What answers the requests of one connection.
+struct Desk<H> {
+    may_post: bool,
+    handler: Arc<H>,
+    followers: Arc<Semaphore>,
+    idle: Arc<AtomicBool>,
+}
+
+async fn converse<H: Handler>(stream: UnixStream, desk: Desk<H>) {
+    let desk = Arc::new(desk);
     let service = service_fn(move |request| {
-        let handler = Arc::clone(&handler);
-        async move { Ok::<_, Infallible>(respond(request, may_post, handler).await) }
+        let desk = Arc::clone(&desk);
+        async move { Ok::<_, Infallible>(desk.respond(request).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME_MAX)
-        .serve_connection(TokioIo::new(stream), service);
+        .max_buf_size(BUFFER_BYTES_MAX)
+        .serve_connection(TokioIo::new(Impatient::new(stream)), service);
     if let Err(error) = connection.await {
         debug!(%error, "admin connection ended early");
     }
@@ -115,75 +180,120 @@ fn may_post(stream: &UnixStream, posters: Posters) -> bool {
 
 type Answer = Response<BoxBody<Bytes, Infallible>>;
 
-async fn respond<H: Handler>(request: Request<Incoming>, may_post: bool, handler: Arc<H>) -> Answer {
-    let (head, body) = request.into_parts();
-    let path = percent_decode(head.uri.path());
-    let query = parse_query(head.uri.query().unwrap_or_default());
-    match head.method {
-        Method::GET => {}
-        Method::POST if may_post => {}
-        Method::POST => {
-            let reason = format!("posting is for root and the group {OPERATORS}");
-            return plain(AdminResponse::error(StatusCode::FORBIDDEN, &reason));
+impl<H: Handler> Desk<H> {
+    async fn respond(&self, request: Request<Incoming>) -> Answer {
+        let (head, body) = request.into_parts();
+        let path = percent_decode(head.uri.path());
+        let query = parse_query(head.uri.query().unwrap_or_default());
+        // A HEAD is answered as a GET; the body is left out on the way.
+        let (method, head_only) = match head.method {
+            Method::HEAD => (Method::GET, true),
+            method => (method, false),
+        };
+        match method {
+            Method::GET => {}
+            Method::POST if self.may_post => {}
+            Method::POST => {
+                let reason = format!("posting is for root and the group {OPERATORS}");
+                return plain(AdminResponse::error(StatusCode::FORBIDDEN, &reason));
+            }
+            _ => {
+                let reason = "only GET and POST are known here";
+                let mut answer = plain(AdminResponse::error(StatusCode::METHOD_NOT_ALLOWED, reason));
+                answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD, POST"));
+                return answer;
+            }
         }
-        _ => return plain(AdminResponse::error(StatusCode::METHOD_NOT_ALLOWED, "only GET and POST are known here")),
+        let body = Limited::new(body, BODY_BYTES_MAX).collect();
+        let body = match tokio::time::timeout(BODY_TIME_MAX, body).await {
+            Ok(Ok(body)) => body.to_bytes(),
+            Ok(Err(_)) => {
+                let reason = format!("the body is larger than {BODY_BYTES_MAX} bytes or broke off");
+                return plain(AdminResponse::error(StatusCode::PAYLOAD_TOO_LARGE, &reason));
+            }
+            Err(_) => {
+                let reason = format!("the body did not arrive within {} s", BODY_TIME_MAX.as_secs());
+                return plain(AdminResponse::error(StatusCode::REQUEST_TIMEOUT, &reason));
+            }
+        };
+        if method == Method::GET && path == "/events" {
+            return self.events(&query, head_only);
+        }
+        self.idle.store(false, Ordering::Relaxed);
+        let request = AdminRequest { method, path: path.clone(), query, body };
+        let handled = tasks::contain_async("admin request", Arc::clone(&self.handler).handle(request)).await;
+        self.idle.store(true, Ordering::Relaxed);
+        plain(match handled {
+            Some(Some(response)) => response,
+            Some(None) => AdminResponse::error(StatusCode::NOT_FOUND, &format!("there is no {path} here")),
+            None => AdminResponse::error(StatusCode::INTERNAL_SERVER_ERROR, "a defect of ours; the log has it"),
+        })
     }
-    let Ok(body) = Limited::new(body, BODY_BYTES_MAX).collect().await else {
-        return plain(AdminResponse::error(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large or broke off"));
-    };
-    if head.method == Method::GET && path == "/events" {
-        return events(handler.events(), &query);
+
+    fn events(&self, query: &BTreeMap<String, String>, head_only: bool) -> Answer {
+        let since = match query.get("since").map(|text| text.parse::<u64>()) {
+            None => 0,
+            Some(Ok(since)) => since,
+            Some(Err(_)) => {
+                return plain(AdminResponse::error(StatusCode::BAD_REQUEST, "since takes the number of an event"));
+            }
+        };
+        let follow = !head_only && query.get("follow").is_some_and(|value| value != "0" && value != "false");
+        let place = if follow {
+            let Ok(place) = Arc::clone(&self.followers).try_acquire_owned() else {
+                let reason = format!("{FOLLOWERS_MAX} readers follow the events already; end one of them");
+                return plain(AdminResponse::error(StatusCode::SERVICE_UNAVAILABLE, &reason));
+            };
+            self.idle.store(false, Ordering::Relaxed);
+            Some(place)
+        } else {
+            None
+        };
+        let (sender, receiver) = mpsc::channel(1);
+        let events = self.handler.events().clone();
+        tasks::spawn("admin events", async move {
+            stream_events(events, since, follow, sender).await;
+            drop(place);
+        });
+        let mut answer = Response::new(Pieces(receiver).boxed());
+        answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
+        answer
     }
-    let request = AdminRequest { method: head.method, path, query, body: body.to_bytes() };
-    let path = request.path.clone();
-    plain(match tasks::contain_async("admin request", handler.handle(request)).await {
-        Some(Some(response)) => response,
-        Some(None) => AdminResponse::error(StatusCode::NOT_FOUND, &format!("there is no {path} here")),
-        None => AdminResponse::error(StatusCode::INTERNAL_SERVER_ERROR, "a defect of ours; the log has it"),
-    })
 }
 
 fn plain(response: AdminResponse) -> Answer {
     let mut answer = Response::new(Full::new(response.body).boxed());
     *answer.status_mut() = response.status;
-    answer.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(response.content_type));
-    answer
-}
-
-fn events(events: &Events, query: &std::collections::BTreeMap<String, String>) -> Answer {
-    let since = match query.get("since").map(|text| text.parse::<u64>()) {
-        None => 0,
-        Some(Ok(since)) => since,
-        Some(Err(_)) => {
-            return plain(AdminResponse::error(StatusCode::BAD_REQUEST, "since takes the number of an event"));
-        }
-    };
-    let follow = query.get("follow").is_some_and(|value| value != "0" && value != "false");
-    let (sender, receiver) = mpsc::channel(4);
-    tasks::spawn("admin events", stream_events(events.clone(), since, follow, sender));
-    let mut answer = Response::new(Pieces(receiver).boxed());
-    let lines = header::HeaderValue::from_static("application/x-ndjson");
-    answer.headers_mut().insert(header::CONTENT_TYPE, lines);
+    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(response.content_type));
     answer
 }
 
 /// Sends what is there, then, when following, what comes. Ends when the reader goes away.
 async fn stream_events(events: Events, mut since: u64, follow: bool, sender: mpsc::Sender<Bytes>) {
     let mut newest = events.newest();
+    // Who does not follow gets what was there when they asked, however fast more comes.
+    let end = if follow { u64::MAX } else { *newest.borrow() };
     loop {
         newest.borrow_and_update();
         loop {
             let (missed, batch) = events.after(since, EVENTS_PER_PIECE);
-            let Some(last) = batch.last() else { break };
-            since = last.seq;
             let mut piece = String::new();
             if missed > 0 {
                 piece += &events.missed_line(missed);
                 piece.push('\n');
             }
-            for event in &batch {
+            let mut taken = false;
+            for event in batch.iter().take_while(|event| event.seq <= end) {
                 piece += &event.json;
                 piece.push('\n');
+                since = event.seq;
+                taken = true;
+                if piece.len() >= PIECE_BYTES {
+                    break;
+                }
+            }
+            if !taken {
+                break;
             }
             if sender.send(piece.into()).await.is_err() {
                 return;

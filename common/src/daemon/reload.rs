@@ -1,7 +1,7 @@
 //! Reading the site file, at start and again on request.
 
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, TryLockError};
 use std::time::SystemTime;
 
 use serde_json::{Value, json};
@@ -66,11 +66,16 @@ impl Reloader {
 
     pub(super) fn status(&self) -> Value {
         // Not waiting: a status must be answered while a reload is under way.
-        match self.last.try_lock().map(|last| last.clone()) {
-            Err(_) => json!({ "state": "under way" }),
-            Ok(None) => Value::Null,
-            Ok(Some(Outcome { at, refused: None })) => json!({ "state": "taken", "at": rfc3339(at) }),
-            Ok(Some(Outcome { at, refused: Some(reason) })) => {
+        let last = match self.last.try_lock() {
+            Ok(last) => last.clone(),
+            // A reload that panicked; the outcome before it is still true.
+            Err(TryLockError::Poisoned(last)) => last.into_inner().clone(),
+            Err(TryLockError::WouldBlock) => return json!({ "state": "under way" }),
+        };
+        match last {
+            None => Value::Null,
+            Some(Outcome { at, refused: None }) => json!({ "state": "taken", "at": rfc3339(at) }),
+            Some(Outcome { at, refused: Some(reason) }) => {
                 json!({ "state": "refused", "at": rfc3339(at), "reason": reason })
             }
         }

@@ -116,7 +116,13 @@ async fn serve<S: Service>(
 
     let path = client::socket_path(&options.run_dir, S::NAME);
     let listener = server::bind(&path).map_err(|error| {
-        StartError::System(format!("cannot offer the admin socket {}: {error}", path.display()))
+        let text = format!("cannot offer the admin socket {}: {error}", path.display());
+        match error.kind() {
+            std::io::ErrorKind::PermissionDenied => StartError::Privilege(format!(
+                "{text}; start as root, or name a directory of your own with --run-dir"
+            )),
+            _ => StartError::System(text),
+        }
     })?;
     let front = Arc::new(Front {
         service: Arc::clone(&service),

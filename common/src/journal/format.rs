@@ -11,6 +11,10 @@ pub(super) const NAME_BYTES_MAX: usize = 16;
 /// Version of the file layout that this program writes, and the newest that it reads.
 pub(super) const FORMAT: u16 = 1;
 
+/// The highest sequence number, LSN or generation that a file may have: a million a second reach it in a hundred
+/// thousand years. Whatever names a higher one is damaged; so no arithmetic on them can overflow.
+const NUMBER_MAX: u64 = 1 << 62;
+
 const MAGIC: &[u8; 8] = b"farosjnl";
 
 /// What the first bytes of a file say about it.
@@ -83,9 +87,13 @@ impl Header {
         if format > FORMAT {
             return Err(BadHeader::Newer(format));
         }
+        let generation = u64_at(bytes, 16);
+        if generation > NUMBER_MAX {
+            return Err(BadHeader::Damaged);
+        }
         let mut name = [0; NAME_BYTES_MAX];
         name.copy_from_slice(&bytes[32..48]);
-        Ok(Self { version: u16_at(bytes, 10), generation: u64_at(bytes, 16), salt: u64_at(bytes, 24), name })
+        Ok(Self { version: u16_at(bytes, 10), generation, salt: u64_at(bytes, 24), name })
     }
 
     /// What a record's checksum starts from, so that no record of another file passes for one of this,
@@ -132,7 +140,8 @@ impl<'a> Record<'a> {
 
     /// The base LSN that a seal carries.
     pub(super) fn base(&self) -> Option<Lsn> {
-        Some(Lsn(u64::from_le_bytes(self.payload.try_into().ok()?)))
+        let number = u64::from_le_bytes(self.payload.try_into().ok()?);
+        (number <= NUMBER_MAX).then_some(Lsn(number))
     }
 
     /// Its length in the file.
@@ -170,9 +179,10 @@ impl<'a> Record<'a> {
             _ => return None,
         };
         let payload = bytes[RECORD_HEADER_BYTES..].get(..length)?;
-        (checksum(seed, head, payload) == u32_at(head, 4)).then_some(Self {
+        let sequence = u64_at(head, 8);
+        (sequence <= NUMBER_MAX && checksum(seed, head, payload) == u32_at(head, 4)).then_some(Self {
             kind,
-            sequence: u64_at(head, 8),
+            sequence,
             place: u32_at(head, 16),
             session: u32_at(head, 20),
             payload,
@@ -239,5 +249,17 @@ mod tests {
         for short in 0..bytes.len() {
             assert_eq!(Record::decode(&bytes[..short], HEADER.seed(), 5), None);
         }
+    }
+
+    #[test]
+    fn numbers_that_no_journal_reaches_are_damage() {
+        let mut bytes = Vec::new();
+        Record { kind: Kind::Appended, sequence: NUMBER_MAX + 1, place: 0, session: 0, payload: b"" }
+            .encode(1, &mut bytes);
+        assert_eq!(Record::decode(&bytes, 1, 5), None);
+        let seal = Record { kind: Kind::Seal, sequence: 0, place: 0, session: 0, payload: &[0xff; 8] };
+        assert_eq!(seal.base(), None);
+        let header = Header { generation: NUMBER_MAX + 1, ..HEADER };
+        assert_eq!(Header::decode(&header.encode()), Err(BadHeader::Damaged));
     }
 }

@@ -1,14 +1,13 @@
 //! From a file to a proven site, or to a report of everything that is wrong with it.
 
-use std::fs::File;
-use std::io::Read;
+use std::io;
 use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
 use super::raw::RawSite;
 use super::read::{Findings, Input, Lines, Spot, Value};
-use super::{Report, Site, build, check};
+use super::{Report, Site, build, check, file};
 
 /// A larger site file is refused unread: a site of a thousand nodes needs less.
 pub const FILE_MAX: usize = 256 * 1024;
@@ -39,14 +38,21 @@ pub fn load(path: &Path) -> Result<Loaded, Report> {
         found.error(&Spot::default(), message).help(help);
         Err(found.into_report(&Lines::of(""), path))
     };
-    let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(FILE_MAX as u64 + 1).read_to_end(&mut bytes));
-    if let Err(error) = read {
-        return refuse(
-            format!("the site file cannot be read: {error}"),
-            "name another with --site or FAROS_SITE, or make this one readable for this user",
-        );
-    }
+    let bytes = match file::read(path, FILE_MAX) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            return refuse(
+                format!("the site file cannot be read: {error}"),
+                match error.kind() {
+                    io::ErrorKind::NotFound => "name another with --site or FAROS_SITE",
+                    io::ErrorKind::PermissionDenied => {
+                        "make it and the directories above it readable for this user, or name another with --site"
+                    }
+                    _ => "name another with --site or FAROS_SITE, or make this one readable for this user",
+                },
+            );
+        }
+    };
     match String::from_utf8(bytes) {
         Ok(text) => parse(&text, path),
         Err(error) if error.as_bytes().len() > FILE_MAX => refuse(too_large(), TOO_LARGE_HELP),

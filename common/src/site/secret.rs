@@ -2,11 +2,9 @@
 
 use std::ffi::OsStr;
 use std::fmt;
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::SecretSource;
+use super::{SecretSource, file};
 
 /// A longer secret is refused; pull secrets run to some ten thousand bytes.
 const SECRET_MAX: usize = 256 * 1024;
@@ -134,10 +132,7 @@ impl fmt::Display for SecretSource {
 }
 
 fn read_file(path: &Path) -> Result<Secret, SecretError> {
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(SECRET_MAX as u64 + 1).read_to_end(&mut bytes))
-        .map_err(|error| SecretError::File(path.to_owned(), error))?;
+    let mut bytes = file::read(path, SECRET_MAX).map_err(|error| SecretError::File(path.to_owned(), error))?;
     if bytes.len() > SECRET_MAX {
         bytes.fill(0);
         return Err(SecretError::TooLarge(path.to_owned()));

@@ -10,6 +10,10 @@ use std::time::{Duration, SystemTime};
 /// How long after a change a file's times may not tell a further change apart.
 pub const SETTLING: Duration = Duration::from_secs(2);
 
+/// The last moment that a date of HTTP can name, in seconds since 1970: its years have four digits (RFC 9110
+/// section 5.6.7). A file that claims to be younger counts as modified then.
+pub const DATE_SECS_MAX: u64 = 253_402_300_799;
+
 /// What identifies one version of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Validators {
@@ -38,7 +42,7 @@ impl Validators {
     /// The validators of a version of a file at the time `now`.
     pub fn of(version: Version, now: SystemTime) -> Self {
         let Version { inode, length, modified_nanos, changed_nanos } = version;
-        let seconds = u64::try_from(modified_nanos / 1_000_000_000).unwrap_or(0);
+        let seconds = u64::try_from(modified_nanos.max(0) / 1_000_000_000).unwrap_or(DATE_SECS_MAX);
         let now_nanos =
             now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_nanos() as i128);
         let newest = modified_nanos.max(changed_nanos);
@@ -46,7 +50,7 @@ impl Validators {
         let weak = if strong { "" } else { "W/" };
         Self {
             etag: format!("{weak}\"{inode:x}-{length:x}-{modified_nanos:x}-{changed_nanos:x}\""),
-            modified: SystemTime::UNIX_EPOCH + Duration::from_secs(seconds),
+            modified: SystemTime::UNIX_EPOCH + Duration::from_secs(seconds.min(DATE_SECS_MAX)),
             strong,
         }
     }
@@ -150,6 +154,17 @@ mod tests {
             Version { changed_nanos: 9, ..version },
         ];
         assert!(variants.into_iter().all(|variant| tag(variant) != tag(version)));
+    }
+
+    #[test]
+    fn a_file_from_beyond_the_calendar_has_a_date() {
+        let dated = |secs: i128| {
+            let nanos = secs * 1_000_000_000;
+            let version = Version { inode: 1, length: 2, modified_nanos: nanos, changed_nanos: 4 };
+            httpdate::fmt_http_date(Validators::of(version, SystemTime::UNIX_EPOCH).modified)
+        };
+        assert_eq!(dated(i64::MAX.into()), "Fri, 31 Dec 9999 23:59:59 GMT");
+        assert_eq!(dated(i64::MIN.into()), "Thu, 01 Jan 1970 00:00:00 GMT");
     }
 
     #[test]
