@@ -1,6 +1,7 @@
 //! The smallest daemon: answers every datagram with itself. A template, and what the tests drive.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -33,7 +34,10 @@ impl Service for Echo {
     type Bound = std::net::UdpSocket;
 
     fn configure(site: &Site) -> Result<Config, Vec<Diagnostic>> {
-        Ok(Config { listen: SocketAddr::new(site.lan.address.addr().into(), 7007), zone: site.cluster.zone() })
+        Ok(Config {
+            listen: SocketAddr::new(site.lan.address.addr().into(), 7007),
+            zone: site.cluster.zone(),
+        })
     }
 
     fn bind(config: &Config, start: &mut Start) -> Result<Self::Bound, StartError> {
@@ -58,6 +62,9 @@ impl Service for Echo {
                 _ = beat.tick() => control.heartbeat(),
                 received = self.socket.recv_from(&mut buffer) => {
                     let Ok((length, peer)) = received else { continue };
+                    if &buffer[..length] == b"hang" {
+                        std::future::pending::<()>().await;
+                    }
                     let answer = tasks::contain("echo", || {
                         assert_ne!(&buffer[..length], b"panic", "asked for");
                         buffer[..length].to_vec()
@@ -91,9 +98,36 @@ impl Service for Echo {
     async fn admin(&self, request: AdminRequest) -> Option<AdminResponse> {
         match (request.method.as_str(), request.segments().as_slice()) {
             ("GET", ["panic"]) => panic!("asked for"),
+            ("POST", ["try", what]) => {
+                Some(AdminResponse::json(&attempt(what, request.query("path"), &self.context)))
+            }
             _ => None,
         }
     }
+}
+
+/// Tries what a confined daemon must not be able to do, and says how the system answered.
+fn attempt(what: &str, path: Option<&str>, context: &Context) -> String {
+    let path = path.map_or_else(|| context.state_dir.join("written"), PathBuf::from);
+    let result = match what {
+        "read" => std::fs::read(path).map(|_| ()),
+        "write" => std::fs::write(path, "x"),
+        "list" => std::fs::read_dir(path).map(|_| ()),
+        "execute" => std::process::Command::new("/bin/true").status().map(|_| ()),
+        // A call that is open to everybody, unless it is filtered.
+        "watch" => rustix::fs::inotify::init(rustix::fs::inotify::CreateFlags::CLOEXEC)
+            .map(|_| ())
+            .map_err(Into::into),
+        "thread" => tasks::spawn_thread("attempt", || ()).map(|_| ()),
+        "netlink" => socket(libc::AF_NETLINK),
+        "vsock" => socket(libc::AF_VSOCK),
+        _ => Err(std::io::Error::other("unknown attempt")),
+    };
+    result.map_or_else(|error| error.kind().to_string(), |()| "done".to_owned())
+}
+
+fn socket(family: i32) -> std::io::Result<()> {
+    socket2::Socket::new(family.into(), socket2::Type::DGRAM, None).map(|_| ())
 }
 
 fn main() -> std::process::ExitCode {

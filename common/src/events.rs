@@ -114,7 +114,13 @@ impl Events {
     pub fn new(daemon: &'static str) -> Self {
         let first = clock::wall().duration_since(UNIX_EPOCH).map_or(1, |since| since.as_micros() as u64);
         let kept = Kept { first, next: first, ring: VecDeque::new() };
-        Self { shared: Arc::new(Shared { daemon, kept: Mutex::new(kept), newest: watch::Sender::new(first - 1) }) }
+        Self {
+            shared: Arc::new(Shared {
+                daemon,
+                kept: Mutex::new(kept),
+                newest: watch::Sender::new(first - 1),
+            }),
+        }
     }
 
     /// Records `event` with the present time and wakes whoever follows. Returns its number.
@@ -143,7 +149,8 @@ impl Events {
         let kept = self.lock();
         let since = if since < kept.next { since } else { 0 };
         let oldest = kept.ring.front().map_or(kept.next, |event| event.seq);
-        let missed = if since == 0 { 0 } else { oldest.saturating_sub(kept.first.max(since.saturating_add(1))) };
+        let missed =
+            if since == 0 { 0 } else { oldest.saturating_sub(kept.first.max(since.saturating_add(1))) };
         let start = kept.ring.partition_point(|event| event.seq <= since);
         (missed, kept.ring.range(start..).take(limit).cloned().collect())
     }
@@ -183,7 +190,10 @@ mod tests {
         assert_eq!((missed, rest.len(), rest[0].seq), (0, 1, second));
         let (_, all) = events.after(0, 10);
         let value: Value = serde_json::from_str(&all[0].json).unwrap();
-        assert_eq!((&value["daemon"], &value["event"], &value["answer"]), (&"test".into(), &"one".into(), &42.into()));
+        assert_eq!(
+            (&value["daemon"], &value["event"], &value["answer"]),
+            (&"test".into(), &"one".into(), &42.into())
+        );
     }
 
     #[test]
@@ -223,7 +233,10 @@ mod tests {
         let json = &events.after(0, 1).1[0].json;
         assert!(!json.contains(['\n', '\r']));
         let value: Value = serde_json::from_str(json).unwrap();
-        assert_eq!((value["node"].as_str(), value["nested"]["x"][0].as_str()), (Some(hostile), Some(hostile)));
+        assert_eq!(
+            (value["node"].as_str(), value["nested"]["x"][0].as_str()),
+            (Some(hostile), Some(hostile))
+        );
     }
 
     #[test]

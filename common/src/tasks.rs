@@ -81,7 +81,12 @@ fn report(name: &str, panic: &(dyn Any + Send)) {
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("no message");
-    error!(event = "panic_contained", task = name, message, "a defect of ours was contained; please report it");
+    error!(
+        event = "panic_contained",
+        task = name,
+        message,
+        "a defect of ours was contained; please report it"
+    );
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The machine with its wires: actions become datagrams, frames, journal records, events and counters.
 
+mod disk;
 mod lan;
 mod sending;
 
@@ -30,6 +31,7 @@ use crate::protocol::time::Time;
 use crate::server::link_event;
 use crate::store::{self, Record};
 use crate::unanswered::Unanswered;
+pub(crate) use disk::JournalWatch;
 
 /// Replies that may wait for the disk; a client beyond gets none and asks again.
 const HELD_MAX: usize = 16_384;
@@ -83,12 +85,16 @@ pub(crate) struct Engine {
     actions: Vec<Action>,
     last_stamp: Option<Time>,
     link_missing_told: bool,
+    journal: JournalWatch,
+    /// What happened to the journal's file, until it is whole again.
+    journal_lost: Option<String>,
 }
 
 impl Engine {
     pub(crate) fn new(
         machine: Machine,
         group: GroupCommit,
+        journal: JournalWatch,
         wires: Wires,
         metrics: DhcpMetrics,
         events: Events,
@@ -108,6 +114,8 @@ impl Engine {
             actions: Vec::new(),
             last_stamp: None,
             link_missing_told: false,
+            journal,
+            journal_lost: None,
         }
     }
 
@@ -279,8 +287,9 @@ impl Engine {
 
     fn judge_storage(&mut self, failed: Option<String>, now: Time) {
         let stalled = self.group.stalled().filter(|&stalled| stalled > STALL_MAX);
-        let trouble =
-            failed.or(stalled.map(|for_how_long| format!("one write takes {for_how_long:?} already")));
+        let trouble = failed
+            .or(stalled.map(|for_how_long| format!("one write takes {for_how_long:?} already")))
+            .or(self.journal_lost.clone());
         match (&trouble, self.machine.storage()) {
             (Some(why), Storage::Healthy) => {
                 error!(event = "lease_storage_failed", %why, "leases cannot be written: no new ones are given");
@@ -310,10 +319,19 @@ impl Engine {
 
     /// Once a second: is the disk stuck, is the journal long, how full is the pool?
     pub(crate) fn look_at_storage(&mut self, now: Time, reading: Reading) {
+        self.journal_lost = self.journal.look();
+        if self.journal_lost.is_some() {
+            // Puts a whole file in its place; at the next look all is well, or it is tried again.
+            self.snapshot(now);
+        }
         self.on_progress(now);
         if self.last_stamp.is_none_or(|last| now.since(last) >= STAMP_GAP) {
             self.stamp(now, reading);
         }
+        self.observe();
+    }
+
+    fn observe(&self) {
         let failed = self.machine.storage() == Storage::Failed;
         let leases = self.machine.leases();
         self.metrics.observe(leases.usage(), leases.iter().len(), self.held.len(), failed);

@@ -112,7 +112,7 @@ impl DhcpMetrics {
         self.probes.inc();
     }
 
-    /// The state of things, once a second.
+    /// The state of things, after every batch.
     pub fn observe(&self, usage: Usage, leases: usize, held: usize, storage_failed: bool) {
         let states = [
             ("active", usage.active),

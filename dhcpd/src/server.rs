@@ -24,7 +24,7 @@ use tracing::{error, info, warn};
 
 use crate::admin;
 use crate::config::Config;
-use crate::engine::{Engine, Wires};
+use crate::engine::{Engine, JournalWatch, Wires};
 use crate::metrics::DhcpMetrics;
 use crate::platform::{self, Inbox, Received};
 use crate::protocol::advertise;
@@ -44,6 +44,9 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// The same while the interface is down or missing: the first machine may speak as soon as it is there.
 const LOOK_WHILE_DOWN: Duration = Duration::from_millis(100);
+
+/// The journal's name in the state directory.
+const JOURNAL: &str = "leases";
 
 /// How long replies may wait for the disk when the daemon stops.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -113,7 +116,7 @@ impl Service for Dhcpd {
 
     fn assemble(config: Config, bound: Bound, context: Context) -> Result<Self, StartError> {
         let (journal, recovered) =
-            Journal::open(&context.state_dir, JournalOptions::new("leases", RECORDS_VERSION))
+            Journal::open(&context.state_dir, JournalOptions::new(JOURNAL, RECORDS_VERSION))
                 .map_err(|error| StartError::System(error.to_string()))?;
         let replayed = Replayed::of(&recovered.records);
         let reading = read_clocks();
@@ -153,7 +156,8 @@ impl Service for Dhcpd {
             frames: bound.frames,
         };
         let metrics = DhcpMetrics::register(&context.metrics);
-        let engine = Engine::new(machine, group, wires, metrics, context.events);
+        let journal = JournalWatch::new(&context.state_dir, JOURNAL);
+        let engine = Engine::new(machine, group, journal, wires, metrics, context.events);
         Ok(Self {
             engine: Mutex::new(engine),
             clock: lease_clock,
@@ -327,6 +331,7 @@ impl Dhcpd {
         let now = self.now();
         let group = {
             let mut engine = self.lock();
+            engine.look_at_storage(now, read_clocks());
             engine.stamp(now, read_clocks());
             engine.group.clone()
         };

@@ -18,8 +18,20 @@ pub const TARGET: Target = Target { name: "boot_script", run, seeds, memory: (64
 
 /// What a line of an iPXE script may begin with.
 const IPXE_COMMANDS: [&str; 14] = [
-    "#!ipxe", "", "echo", "imgfree", "kernel", "initrd", "boot", ":again", "sleep", "chain", "iseq", "sanboot",
-    "exit", ":firmware",
+    "#!ipxe",
+    "",
+    "echo",
+    "imgfree",
+    "kernel",
+    "initrd",
+    "boot",
+    ":again",
+    "sleep",
+    "chain",
+    "iseq",
+    "sanboot",
+    "exit",
+    ":firmware",
 ];
 
 /// What a line of a GRUB script may begin with.

@@ -17,8 +17,8 @@ use faros_dhcpd::store::{Record, Replayed};
 
 use crate::Target;
 use crate::dhcp_site::{
-    ACK, DECLINE, DISCOVER, INFORM, NAK, OFFER, Packet, RELAY, RELEASE, REQUEST, RESERVED, SERVER, config, kind,
-    options_of, yiaddr,
+    ACK, DECLINE, DISCOVER, INFORM, NAK, OFFER, Packet, RELAY, RELEASE, REQUEST, RESERVED, SERVER, config,
+    kind, options_of, yiaddr,
 };
 use crate::input::Input;
 
@@ -164,7 +164,8 @@ impl World {
             29 if !self.disk_ok => {
                 self.disk_ok = true;
                 self.machine.on_storage(Storage::Healthy);
-                self.disk = self.machine.leases().iter().map(|lease| Record::Lease(lease.clone()).encode()).collect();
+                self.disk =
+                    self.machine.leases().iter().map(|lease| Record::Lease(lease.clone()).encode()).collect();
             }
             // With the disk failed, renewals were served without being written: that is the stated price.
             30 if self.disk_ok => self.crash(),
@@ -208,7 +209,11 @@ impl World {
         bytes.push(255);
         let relayed = bytes[24..28] != [0; 4];
         let arrival = Arrival {
-            source: if relayed { SocketAddrV4::new(RELAY, 67) } else { SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 68) },
+            source: if relayed {
+                SocketAddrV4::new(RELAY, 67)
+            } else {
+                SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 68)
+            },
             destination: if relayed { SERVER } else { Ipv4Addr::BROADCAST },
             on_lan: true,
         };
@@ -273,7 +278,10 @@ impl World {
         let same_machine = |a: u8, b: u8| (a < 2 && b < 2) || (matches!(a, 8 | 9) && matches!(b, 8 | 9));
         for (&other, &(theirs, until)) in &self.believes {
             let apart = other != client && !same_machine(client, other);
-            assert!(!apart || until <= self.now || theirs != given, "{client} and {other} both live at {given}");
+            assert!(
+                !apart || until <= self.now || theirs != given,
+                "{client} and {other} both live at {given}"
+            );
         }
     }
 
@@ -294,8 +302,10 @@ fn seeds() -> Vec<Vec<u8>> {
     vec![
         (0..CLIENTS).flat_map(|client| dora(client, 0)).collect(),
         [dora(0, 1), dora(1, 3), vec![10, 0, 0, 21, 0, 4, 0, 13, 1, 0]].concat(),
-        [dora(2, 8), vec![17, 2], dora(3, 16), vec![19, 3], dora(4, 2), vec![24, 0, 30, 0], dora(5, 2)].concat(),
-        [dora(8, 1), dora(9, 1), dora(8, 1), vec![28, 0], dora(6, 0), vec![29, 0, 31, 0, 1, 10, 8, 0, 30, 0]].concat(),
+        [dora(2, 8), vec![17, 2], dora(3, 16), vec![19, 3], dora(4, 2), vec![24, 0, 30, 0], dora(5, 2)]
+            .concat(),
+        [dora(8, 1), dora(9, 1), dora(8, 1), vec![28, 0], dora(6, 0), vec![29, 0, 31, 0, 1, 10, 8, 0, 30, 0]]
+            .concat(),
         [dora(2, 0), vec![21, 0, 0x08, 0, 21, 0, 0x08, 0, 24, 0], dora(3, 0), vec![13, 2, 0]].concat(),
         vec![0, 4, 0x80, 80, 0, 55, 3, 1, 3, 6, 16, 5, 3, 0x40, 57, 2, 5, 0xdc, 20, 5, 4, 0, 23, 0, 3],
     ]

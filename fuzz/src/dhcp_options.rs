@@ -21,7 +21,8 @@ fn run(data: &[u8]) {
 
     // A plain reading, field by field; an option 52 within an overloaded field says nothing.
     let mut plain = walked(area);
-    let said: Vec<u8> = plain.iter().filter(|option| option.0 == 52).flat_map(|option| option.1).copied().collect();
+    let said: Vec<u8> =
+        plain.iter().filter(|option| option.0 == 52).flat_map(|option| option.1).copied().collect();
     let overload = if let [value @ 1..=3] = said[..] { value } else { 0 };
     if overload & 1 != 0 {
         plain.extend(walked(file));
@@ -33,7 +34,8 @@ fn run(data: &[u8]) {
     assert_eq!(framed, plain);
     assert!(framed.len() <= OPTION_INSTANCES_MAX);
     for code in 0..=255 {
-        let whole: Vec<u8> = framed.iter().filter(|option| option.0 == code).flat_map(|option| option.1).copied().collect();
+        let whole: Vec<u8> =
+            framed.iter().filter(|option| option.0 == code).flat_map(|option| option.1).copied().collect();
         assert!(whole.len() <= OPTION_BYTES_MAX);
         match options.get(code) {
             Some(value) => assert_eq!(value.as_ref(), whole),

@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 
 use dhcproto::v4::{Message, MessageType};
 use dhcproto::{Decodable, Decoder};
+use faros_dhcpd::protocol::frame::PAYLOAD_BYTES_MAX;
 use faros_dhcpd::protocol::message::Hardware;
 use faros_dhcpd::protocol::options::Options;
 use faros_dhcpd::protocol::reply::{REPLY_BYTES_MIN, Reply};
@@ -23,7 +24,8 @@ fn run(data: &[u8]) {
     let request = Request::imagined(Hardware::new(1, &[0x52, 0x54, 0, 0, 8, 0x11]), options);
     let mut reply = Reply::new(MessageType::Ack);
     reply.yiaddr = Ipv4Addr::from(input.u32());
-    reply.file = std::str::from_utf8(input.short()).ok().map(str::to_owned).filter(|name| !name.contains('\0'));
+    reply.file =
+        std::str::from_utf8(input.short()).ok().map(str::to_owned).filter(|name| !name.contains('\0'));
     while !input.is_empty() {
         let code = input.byte();
         let value = input.long();
@@ -35,7 +37,7 @@ fn run(data: &[u8]) {
     let encoded = reply.encode(&request);
     let bytes = &encoded.bytes;
     let relay: usize = request.relay_agent().iter().map(|value| value.len() + 2).sum();
-    let most = request.payload_max().max(300 + relay).max(REPLY_BYTES_MIN);
+    let most = request.payload_max().max(300 + relay).min(PAYLOAD_BYTES_MAX);
     assert!((REPLY_BYTES_MIN..=most).contains(&bytes.len()), "{} bytes, {most} at most", bytes.len());
     assert_eq!(bytes[16..20], reply.yiaddr.octets());
 
@@ -45,9 +47,14 @@ fn run(data: &[u8]) {
         let given = reply.options.iter().find(|option| option.0 == code).map(|option| option.1.as_slice());
         match (code, given, sent.get(code)) {
             (52 | 53, _, _) => {}
-            (82, _, echoed) => assert_eq!(echoed, request.message.options.get(82), "option 82 is not what it was"),
+            (82, _, None) if encoded.left_out.contains(&82) => {}
+            (82, _, echoed) => {
+                assert_eq!(echoed, request.message.options.get(82), "option 82 is not what it was");
+            }
             (_, Some(given), Some(found)) => assert_eq!(found.as_ref(), given, "option {code}"),
-            (_, Some(_), None) => assert!(encoded.left_out.contains(&code), "option {code} is lost in silence"),
+            (_, Some(_), None) => {
+                assert!(encoded.left_out.contains(&code), "option {code} is lost in silence")
+            }
             (_, None, found) => assert_eq!(found, None, "option {code} came from nowhere"),
         }
     }
@@ -69,7 +76,11 @@ fn seeds() -> Vec<Vec<u8>> {
     };
     vec![
         seed(&[55, 3, 1, 3, 6, 57, 2, 5, 0xdc], "undionly.kpxe", &[(1, 4), (3, 4), (6, 8), (54, 4), (51, 4)]),
-        seed(&[55, 2, 204, 43], "snponly.efi", &[(200, 100), (201, 100), (202, 100), (203, 100), (43, 150), (206, 50)]),
+        seed(
+            &[55, 2, 204, 43],
+            "snponly.efi",
+            &[(200, 100), (201, 100), (202, 100), (203, 100), (43, 150), (206, 50)],
+        ),
         seed(&[82, 4, 1, 2, 9, 9, 57, 2, 2, 64], "", &[(121, 600), (80, 0), (119, 255)]),
     ]
 }

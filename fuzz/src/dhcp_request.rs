@@ -28,7 +28,10 @@ fn run(data: &[u8]) {
     }
     let payload = request.payload_max() + 28;
     assert!((usize::from(MESSAGE_BYTES_MIN)..=usize::from(MESSAGE_BYTES_MAX)).contains(&payload));
-    for name in [request.host_name(), request.fqdn().and_then(|fqdn| fqdn.name).and_then(|name| sanitised(name.as_bytes()))] {
+    for name in [
+        request.host_name(),
+        request.fqdn().and_then(|fqdn| fqdn.name).and_then(|name| sanitised(name.as_bytes())),
+    ] {
         assert!(name.is_none_or(|name| is_label(&name)), "a name that is none");
     }
     for sub in 0..=255 {
@@ -38,7 +41,10 @@ fn run(data: &[u8]) {
         }
     }
     assert!(request.client_identifier().is_none_or(|id| (2..=255).contains(&id.len())));
-    assert_eq!(request.architectures().len(), request.message.options.get(93).map_or(0, |value| value.len() / 2));
+    assert_eq!(
+        request.architectures().len(),
+        request.message.options.get(93).map_or(0, |value| value.len() / 2)
+    );
     let _ = (request.message_type(), request.requested_address(), request.server_identifier());
     let _ = (request.lease_secs(), request.vendor_class(), request.rapid_commit(), request.relay_agent());
     decided(&request, config);

@@ -37,7 +37,11 @@ fn agreed(text: &[u8], head: Head) {
     let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
     let mut request = httparse::Request::new(&mut fields);
     let Ok(status) = request.parse(text) else { return };
-    assert_eq!(status, httparse::Status::Complete(head.bytes), "the head ends elsewhere for the other reader");
+    assert_eq!(
+        status,
+        httparse::Status::Complete(head.bytes),
+        "the head ends elsewhere for the other reader"
+    );
     let named = |name: &str| {
         request.headers.iter().filter(|field| field.name.eq_ignore_ascii_case(name)).collect::<Vec<_>>()
     };

@@ -162,7 +162,8 @@ fn sealed(input: &mut Input<'_>) -> Vec<u8> {
         _ => input.byte().into(),
     };
     while !input.is_empty() {
-        if input.below(8) == 0 {
+        let how = input.byte();
+        if how % 8 == 0 {
             bytes.extend_from_slice(input.short());
             continue;
         }
@@ -170,7 +171,7 @@ fn sealed(input: &mut Input<'_>) -> Vec<u8> {
         let sequence = number(input);
         let (place, session) = (number(input) as u32, number(input) as u32);
         let base = number(input).to_le_bytes();
-        let payload = if kind == 2 { &base } else { input.short() };
+        let payload = if kind == 2 && how < 128 { &base } else { input.short() };
         let length = (payload.len() as u32).to_le_bytes();
         let mut rest = sequence.to_le_bytes().to_vec();
         rest.extend(place.to_le_bytes());

@@ -3,14 +3,14 @@
 //! The claim that matters: once a node is installed or held, nothing but the operator's word makes it install.
 
 use faros_ignition_http::protocol::journey::{
-    Arming, Boot, Change, Ending, FILES_MAX, Journey, Plan, Reported, Seed, Stage, Step,
+    Arming, Boot, Change, Ending, FILES_MAX, Journey, Plan, Reported, Seed, Step,
 };
 
 use crate::Target;
 use crate::input::Input;
 
 /// Feeds [`Journey`].
-pub const TARGET: Target = Target { name: "journey", run, seeds, memory: (64 * 1024, 64) };
+pub const TARGET: Target = Target { name: "journey", run, seeds, memory: (64 * 1024, 1024) };
 
 struct World {
     journey: Journey,
@@ -31,8 +31,15 @@ fn run(data: &[u8]) {
     let held = input.flag();
     let journey = if held { Journey::held("the journal was lost", now) } else { Journey::first_sight(now) };
     let plan = plan(&mut input);
-    let mut world =
-        World { journey, plan, now, records: Vec::new(), safe: held, delivered: false, transfers: Vec::new() };
+    let mut world = World {
+        journey,
+        plan,
+        now,
+        records: Vec::new(),
+        safe: held,
+        delivered: false,
+        transfers: Vec::new(),
+    };
     world.records.push(world.record());
     while !input.is_empty() {
         world.step(&mut input);
@@ -72,12 +79,16 @@ impl World {
         match input.below(12) {
             0..=1 => {
                 let expected = self.journey.boot(self.plan);
-                let must_end = self.delivered && self.plan.is_some_and(|plan| plan.ending() == Ending::Ignition);
+                let must_end =
+                    self.delivered && self.plan.is_some_and(|plan| plan.ending() == Ending::Ignition);
                 let step = self.journey.on_script(self.plan, now);
                 let answer = self.took(step);
                 assert_eq!(answer, expected, "what was foretold is not what came");
-                assert!(!(must_end && answer == Boot::Install), "its Ignition had left, and it installs again");
-                self.safe |= matches!(self.journey.stage(), Stage::Installed | Stage::Disk);
+                assert!(
+                    !(must_end && answer == Boot::Install),
+                    "its Ignition had left, and it installs again"
+                );
+                self.safe |= !self.journey.stage().installs();
             }
             2 => {
                 let step = self.journey.on_file(input.byte().into(), now);
@@ -85,7 +96,7 @@ impl World {
             }
             3..=4 => {
                 let expected = self.journey.seed();
-                let step = self.journey.on_seed(now);
+                let step = self.journey.on_seed(self.plan, now);
                 assert!(step.change == Change::BeforeAnswer || !matches!(step.answer, Seed::Serve(_)));
                 let answer = self.took(step);
                 assert_eq!(answer, expected);
@@ -138,8 +149,16 @@ impl World {
 
     fn check(&self) {
         if self.safe {
-            assert!(self.journey.boot(self.plan) != Boot::Install, "at {:?} it installs", self.journey.stage());
-            assert!(!matches!(self.journey.seed(), Seed::Serve(_)), "at {:?} it has secrets", self.journey.stage());
+            assert!(
+                self.journey.boot(self.plan) != Boot::Install,
+                "at {:?} it installs",
+                self.journey.stage()
+            );
+            assert!(
+                !matches!(self.journey.seed(), Seed::Serve(_)),
+                "at {:?} it has secrets",
+                self.journey.stage()
+            );
         }
         let stage = self.journey.stage();
         assert!(self.journey.times().contains_key(&stage), "nobody knows since when it is {}", stage.name());

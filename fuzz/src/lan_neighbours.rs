@@ -50,8 +50,14 @@ fn run(data: &[u8]) {
 }
 
 fn seeds() -> Vec<Vec<u8>> {
-    let solicitation = [&[5, 255, 0, 10, 16][..], &[133, 0, 0, 0, 0, 0, 0, 0, 1, 1, 2, 0, 0, 0, 0, 1]].concat();
+    let solicitation =
+        [&[5, 255, 0, 10, 16][..], &[133, 0, 0, 0, 0, 0, 0, 0, 1, 1, 2, 0, 0, 0, 0, 1]].concat();
     let mut answer = probe(Mac([2, 0, 0, 0, 0, 1]), [192, 168, 8, 130].into()).to_vec();
     (answer[7], answer[14], answer[17]) = (2, 192, 9);
-    vec![solicitation.clone(), solicitation.repeat(5), [&[4, 0, 0, 1, 8][..], &[133, 0, 0, 0, 0, 0, 0, 0]].concat(), answer]
+    vec![
+        solicitation.clone(),
+        solicitation.repeat(5),
+        [&[4, 0, 0, 1, 8][..], &[133, 0, 0, 0, 0, 0, 0, 0]].concat(),
+        answer,
+    ]
 }

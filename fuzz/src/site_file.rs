@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use faros_common::site::{placeholders, parse};
+use faros_common::site::{parse, placeholders};
 
 use crate::Target;
 use crate::site::TEXT;
@@ -17,7 +17,8 @@ fn run(data: &[u8]) {
     let lines = text.lines().count() + 1;
     let placed = |report: &faros_common::site::Report| {
         for found in &report.diagnostics {
-            let place = found.place.is_none_or(|place| (1..=lines).contains(&place.line) && place.column >= 1);
+            let place =
+                found.place.is_none_or(|place| (1..=lines).contains(&place.line) && place.column >= 1);
             assert!(place && !found.message.is_empty(), "{found:?}");
         }
     };
@@ -42,7 +43,9 @@ fn run(data: &[u8]) {
     }
     // A daemon may refuse its part, but says so.
     match faros_dhcpd::config::Config::of_site(&site) {
-        Ok(config) => assert!(!addresses.iter().any(|&address| config.in_pool(address)), "reserved and leased"),
+        Ok(config) => {
+            assert!(!addresses.iter().any(|&address| config.in_pool(address)), "reserved and leased")
+        }
         Err(findings) => assert!(!findings.is_empty()),
     }
     if let Err(findings) = faros_ignition_http::Config::of(&site) {

@@ -48,5 +48,7 @@ fn decode(wire: &[u8]) -> Vec<u8> {
 }
 
 fn seeds() -> Vec<Vec<u8>> {
-    [&b"\0abcdefg\nhijk\r\nlm\r"[..], b"\0\n\n\n\n\n\n\n\n\n", b"\x04\r\0\r\0", b"\xff"].map(<[u8]>::to_vec).into()
+    [&b"\0abcdefg\nhijk\r\nlm\r"[..], b"\0\n\n\n\n\n\n\n\n\n", b"\x04\r\0\r\0", b"\xff"]
+        .map(<[u8]>::to_vec)
+        .into()
 }

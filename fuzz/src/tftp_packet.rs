@@ -18,13 +18,21 @@ fn run(data: &[u8]) {
     }
     let packet = error(ErrorCode::NotDefined, &String::from_utf8_lossy(data));
     assert!(packet.len() <= 5 + ERROR_TEXT_BYTES_MAX);
-    let FromClient::Error { code: 0, text } = FromClient::parse(&packet) else { panic!("no ERROR: {packet:?}") };
+    let FromClient::Error { code: 0, text } = FromClient::parse(&packet) else {
+        panic!("no ERROR: {packet:?}")
+    };
     assert_eq!(text.len() + 5, packet.len(), "the text ends early");
     assert!(std::str::from_utf8(text).is_ok(), "a character was cut in two");
 }
 
 fn seeds() -> Vec<Vec<u8>> {
-    [&b"\0\x04\x01\x02"[..], b"\0\x04\xff\xff\0\0", b"\0\x05\0\x08User aborted the transfer\0", b"\0\x05\0\0", b"\0\x03\0\x01x"]
-        .map(<[u8]>::to_vec)
-        .into()
+    [
+        &b"\0\x04\x01\x02"[..],
+        b"\0\x04\xff\xff\0\0",
+        b"\0\x05\0\x08User aborted the transfer\0",
+        b"\0\x05\0\0",
+        b"\0\x03\0\x01x",
+    ]
+    .map(<[u8]>::to_vec)
+    .into()
 }

@@ -49,7 +49,10 @@ fn run(data: &[u8]) {
         let number: u64 = std::str::from_utf8(value).expect("digits").parse().expect("a number");
         let name = name.to_ascii_lowercase();
         match name.as_slice() {
-            b"blksize" => assert_eq!((number, number <= request.options.blksize.unwrap()), (agreed.blksize.into(), true)),
+            b"blksize" => assert_eq!(
+                (number, number <= request.options.blksize.unwrap()),
+                (agreed.blksize.into(), true)
+            ),
             b"windowsize" => {
                 assert_eq!(number, u64::from(agreed.windowsize));
                 assert!(number <= request.options.windowsize.unwrap());

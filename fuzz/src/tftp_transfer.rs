@@ -38,6 +38,8 @@ struct World {
     /// Blocks received in order.
     blocks: u64,
     since_ack: u16,
+    /// The client has said that a block is missing, and says so again only when it loses patience.
+    gap_reported: bool,
     /// DATA packets sent, and how many there may be by now.
     sent: u64,
     sent_max: u64,
@@ -49,13 +51,17 @@ struct World {
 
 fn run(data: &[u8]) {
     let mut input = Input::new(data);
-    let agreement = Agreement {
+    let mut agreement = Agreement {
         blksize: 8 + u16::from(input.byte()),
         windowsize: 1 + u16::from(input.below(WINDOWSIZE_MAX as u8)),
         timeout: Some(input.byte()).filter(|&secs| secs > 0).map(|secs| Duration::from_secs(secs.into())),
         rollover: if input.flag() { Rollover::One } else { Rollover::Zero },
         option_ack: input.flag().then(|| vec![0, 6]),
     };
+    if agreement.option_ack.is_none() {
+        // Nothing was agreed on, so everything is as it always was.
+        agreement = Agreement { windowsize: 1, timeout: None, rollover: Rollover::Zero, ..agreement };
+    }
     let size = input.u16() % 8192;
     let source: Vec<u8> = (0..size).map(|at| (at ^ at >> 8) as u8).collect();
     let known = input.flag();
@@ -88,6 +94,7 @@ impl World {
             received: Vec::new(),
             blocks: 0,
             since_ack: 0,
+            gap_reported: false,
             sent: 0,
             sent_max: 0,
             heard: now,
@@ -163,10 +170,7 @@ impl World {
             }
             7 => self.now += Duration::from_millis(input.u16().into()),
             8 => self.expire(),
-            9 => {
-                let number = self.wire(self.blocks);
-                self.put(Packet::Ack(number));
-            }
+            9 => self.impatient(),
             10 => {
                 let action = self.transfer.on_repeated_request(self.now);
                 self.act(action);
@@ -214,14 +218,27 @@ impl World {
             self.received.extend_from_slice(content);
             self.blocks += 1;
             self.since_ack += 1;
+            self.gap_reported = false;
             assert!(self.source.starts_with(&self.received), "the file is another one");
             let short = content.len() < self.agreement.blksize.into();
             assert_eq!(short, self.blocks == self.last, "only the last block is short");
             if self.since_ack < self.agreement.windowsize && !short {
                 return;
             }
+        } else if self.blocks < self.last {
+            if self.gap_reported {
+                return;
+            }
+            self.gap_reported = true;
         }
         self.since_ack = 0;
+        let number = self.wire(self.blocks);
+        self.put(Packet::Ack(number));
+    }
+
+    /// The client has waited for long enough: it repeats its last word.
+    fn impatient(&mut self) {
+        (self.since_ack, self.gap_reported) = (0, false);
         let number = self.wire(self.blocks);
         self.put(Packet::Ack(number));
     }
@@ -238,19 +255,31 @@ impl World {
         assert!(self.sent <= self.sent_max, "{} blocks sent, {} at most", self.sent, self.sent_max);
         assert!(self.transfer.oldest_unacknowledged() <= self.last + 1);
         if !self.forged {
-            assert!(self.transfer.oldest_unacknowledged() <= self.blocks + 1, "acknowledged what is not there");
+            assert!(
+                self.transfer.oldest_unacknowledged() <= self.blocks + 1,
+                "acknowledged what is not there"
+            );
         }
     }
 
     /// From now on the link is good: it comes to an end soon, and with the whole file unless the client had
     /// been given up by then.
     fn calm(&mut self) {
-        for _ in 0..100_000 {
+        let mut asked = false;
+        for _ in 0..20 * self.last + 2000 {
             if self.outcome.is_some() {
                 return;
             }
             self.now += Duration::from_millis(1);
-            if self.link.is_empty() { self.expire() } else { self.deliver(0) }
+            if !self.link.is_empty() {
+                self.deliver(0);
+            } else if asked || (self.blocks == 0 && self.agreement.option_ack.is_some()) {
+                self.expire();
+                asked = false;
+            } else {
+                self.impatient();
+                asked = true;
+            }
             self.check();
         }
         panic!("no end over a good link");

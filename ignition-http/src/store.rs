@@ -2,7 +2,9 @@
 //!
 //! A record holds one node's whole state, with the cards and the UUID it had: a node that is renamed in the
 //! site file is still the same machine and is not armed again. Records are never removed, so a node that
-//! leaves the site file and comes back is not new either.
+//! leaves the site file and comes back is not new either. Nor does a card lose its past when the site file
+//! gives it to another node: a node that was to be installed is held once it has a card with a past under
+//! another name, until the operator arms it.
 //!
 //! A journal that lost records must not arm anybody: then every node that might install is held, and so is
 //! every node without a record, until the operator arms it.
@@ -22,8 +24,8 @@ use serde::{Deserialize, Serialize};
 use tracing::{error, warn};
 
 use crate::config::Config;
-use crate::protocol::identity::Machine;
-use crate::protocol::journey::{Change, Journey, Stage, Step, UnixMillis};
+use crate::protocol::identity::{Machine, Uuid};
+use crate::protocol::journey::{Change, Journey, Stage, Step, UnixMillis, WITHOUT_PROFILE};
 
 /// The journal's name, and the version of its records.
 const JOURNAL: (&str, u16) = ("nodes", 1);
@@ -41,6 +43,9 @@ enum Record {
         macs: Vec<Mac>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         uuid: Option<String>,
+        /// What the site file called this node's before.
+        #[serde(default, skip_serializing_if = "Identities::is_empty")]
+        former: Identities,
         journey: Journey,
     },
     /// Whether a node without a record is new, or held because records were lost.
@@ -61,10 +66,51 @@ struct Inner {
     hold_strangers: bool,
 }
 
+/// Most cards, and most UUIDs, that are remembered of a node's past; the oldest make room.
+const FORMER_MAX: usize = 64;
+
+/// Cards and UUIDs of a machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Identities {
+    macs: Vec<Mac>,
+    uuids: Vec<String>,
+}
+
+impl Identities {
+    fn is_empty(&self) -> bool {
+        self.macs.is_empty() && self.uuids.is_empty()
+    }
+
+    fn holds(&self, machine: &Machine) -> bool {
+        self.macs.iter().any(|mac| machine.macs.contains(mac))
+            || self.uuids.iter().any(|uuid| is_uuid_of(uuid, machine))
+    }
+
+    fn drop_those_of(&mut self, machine: &Machine) {
+        self.macs.retain(|mac| !machine.macs.contains(mac));
+        self.uuids.retain(|uuid| !is_uuid_of(uuid, machine));
+    }
+
+    fn remember(&mut self, macs: Vec<Mac>, uuid: Option<String>) {
+        self.macs.retain(|mac| !macs.contains(mac));
+        self.macs.extend(macs);
+        self.uuids.retain(|known| Some(known) != uuid.as_ref());
+        self.uuids.extend(uuid);
+        self.macs.drain(..self.macs.len().saturating_sub(FORMER_MAX));
+        self.uuids.drain(..self.uuids.len().saturating_sub(FORMER_MAX));
+    }
+}
+
+/// In either byte order.
+fn is_uuid_of(uuid: &str, machine: &Machine) -> bool {
+    machine.uuid.is_some() && Uuid::parse(uuid) == machine.uuid
+}
+
 #[derive(Clone, Debug)]
 struct Entry {
     macs: Vec<Mac>,
     uuid: Option<String>,
+    former: Identities,
     journey: Journey,
     /// The record that holds the present state.
     lsn: Lsn,
@@ -155,25 +201,48 @@ impl Store {
         Ok(Self { inner: Mutex::new(inner), journal: Some(group) })
     }
 
-    /// Takes up the nodes of the site file. Returns those that are seen for the first time.
+    /// Takes up the nodes of the site file. Returns those that are seen for the first time, and those that are
+    /// held from now on.
     pub fn take_up(&self, config: &Config, now: SystemTime) -> Vec<(String, Stage)> {
         let now = unix_millis(now);
         let mut inner = self.lock();
         let mut new = Vec::new();
-        for (machine, plan) in config.roster.machines.iter().zip(&config.nodes) {
+        // Judged by how things were before this site file: nodes may have swapped their cards in it.
+        let pasts: Vec<_> =
+            config.roster.machines.iter().map(|machine| inner.past_of(machine).map(str::to_owned)).collect();
+        for ((machine, plan), past) in config.roster.machines.iter().zip(&config.nodes).zip(pasts) {
             if let Some(entry) = inner.nodes.get_mut(&machine.name) {
-                let (macs, uuid) = (&machine.macs, machine.uuid.map(|uuid| uuid.to_string()));
-                if entry.macs != *macs || entry.uuid != uuid {
-                    (entry.macs, entry.uuid, entry.unsaved) = (macs.clone(), uuid, true);
+                entry.identify(machine);
+                if let Some(past) = past.filter(|_| entry.journey.stage().installs()) {
+                    (entry.journey, entry.unsaved) = (Journey::held(&was_called(&past), now), true);
+                    new.push((machine.name.clone(), Stage::Held));
                 }
             } else if plan.profile.is_some() {
-                let journey = inner.first_sight(machine, now);
+                let journey = match past {
+                    Some(past) => Journey::held(&was_called(&past), now),
+                    None if inner.hold_strangers => Journey::held(LOST, now),
+                    None => Journey::first_sight(now),
+                };
                 new.push((machine.name.clone(), journey.stage()));
                 inner.nodes.insert(machine.name.clone(), Entry::new(machine, journey));
             }
         }
         self.save_unsaved(&mut inner);
         new
+    }
+
+    /// The cards and the UUID of `machine` have no past under other names any more: the operator is about to
+    /// arm it, knowing what the site file calls it. What is written for this precedes any later record.
+    pub fn claim(&self, machine: &Machine) {
+        let mut inner = self.lock();
+        let others = inner.nodes.iter_mut().filter(|(name, _)| **name != machine.name);
+        for (_, entry) in others.filter(|(_, entry)| entry.was(machine)) {
+            entry.macs.retain(|mac| !machine.macs.contains(mac));
+            entry.uuid = entry.uuid.take().filter(|uuid| !is_uuid_of(uuid, machine));
+            entry.former.drop_those_of(machine);
+            entry.unsaved = true;
+        }
+        self.save_unsaved(&mut inner);
     }
 
     /// A copy of a node's state. A node without a profile has none until it first asks.
@@ -196,7 +265,7 @@ impl Store {
         let mut entry = match inner.nodes.get(&machine.name) {
             Some(entry) => entry.clone(),
             // It has no profile, or it would have been taken up: if it gets one later, that is no first sight.
-            None => Entry::new(machine, Journey::held("it went to its disk without a profile", now)),
+            None => Entry::new(machine, Journey::held(WITHOUT_PROFILE, now)),
         };
         let (before, record_before) = (entry.journey.stage(), entry.record(&machine.name));
         let step = change(&mut entry.journey, now);
@@ -275,32 +344,42 @@ impl Store {
 impl Entry {
     fn new(machine: &Machine, journey: Journey) -> Self {
         let uuid = machine.uuid.map(|uuid| uuid.to_string());
-        Self { macs: machine.macs.clone(), uuid, journey, lsn: Lsn::default(), unsaved: true }
+        let (macs, former) = (machine.macs.clone(), Identities::default());
+        Self { macs, uuid, former, journey, lsn: Lsn::default(), unsaved: true }
+    }
+
+    /// Whether the site file has ever called `machine` by this entry's name.
+    fn was(&self, machine: &Machine) -> bool {
+        let own_uuid = self.uuid.as_ref().is_some_and(|uuid| is_uuid_of(uuid, machine));
+        own_uuid || self.macs.iter().any(|mac| machine.macs.contains(mac)) || self.former.holds(machine)
+    }
+
+    /// Takes over what the site file says that `machine` is recognised by.
+    fn identify(&mut self, machine: &Machine) {
+        let uuid = machine.uuid.map(|uuid| uuid.to_string());
+        if self.macs == machine.macs && self.uuid == uuid {
+            return;
+        }
+        let macs = std::mem::replace(&mut self.macs, machine.macs.clone());
+        let uuid = std::mem::replace(&mut self.uuid, uuid);
+        self.former.remember(macs, uuid);
+        self.former.drop_those_of(machine);
+        self.unsaved = true;
     }
 
     fn record(&self, name: &str) -> Vec<u8> {
-        let (macs, uuid, journey) = (self.macs.clone(), self.uuid.clone(), self.journey.clone());
-        bytes(&Record::Node { name: name.to_owned(), macs, uuid, journey })
+        let Self { macs, uuid, former, journey, .. } = self.clone();
+        bytes(&Record::Node { name: name.to_owned(), macs, uuid, former, journey })
     }
 }
 
 impl Inner {
-    /// The state of a node that has no record under its name.
-    fn first_sight(&self, machine: &Machine, now: UnixMillis) -> Journey {
-        let uuid = machine.uuid.map(|uuid| uuid.to_string());
-        let known_as = self.nodes.iter().find(|(_, entry)| {
-            let same_card = entry.macs.iter().any(|mac| machine.macs.contains(mac));
-            same_card || (uuid.is_some() && entry.uuid == uuid)
-        });
-        match known_as {
-            // Renamed before it was ever installed: still new.
-            Some((_, entry)) if entry.journey.is_untouched() => Journey::first_sight(now),
-            Some((name, _)) => {
-                Journey::held(&format!("the same machine was called {name}; arm it to install it"), now)
-            }
-            None if self.hold_strangers => Journey::held(LOST, now),
-            None => Journey::first_sight(now),
-        }
+    /// Another name under which `machine` may have been installed.
+    fn past_of(&self, machine: &Machine) -> Option<&str> {
+        let others = self.nodes.iter().filter(|(name, _)| **name != machine.name);
+        // Renamed before it ever booted: still new.
+        let mut pasts = others.filter(|(_, entry)| !entry.journey.is_untouched() && entry.was(machine));
+        pasts.next().map(|(name, _)| name.as_str())
     }
 
     fn hold_all(&mut self, now: UnixMillis) {
@@ -322,8 +401,9 @@ fn replay(records: &[Vec<u8>]) -> Inner {
     let mut inner = Inner::default();
     for record in records {
         match serde_json::from_slice(record) {
-            Ok(Record::Node { name, macs, uuid, journey }) => {
-                inner.nodes.insert(name, Entry { macs, uuid, journey, lsn: Lsn::default(), unsaved: false });
+            Ok(Record::Node { name, macs, uuid, former, journey }) => {
+                let lsn = Lsn::default();
+                inner.nodes.insert(name, Entry { macs, uuid, former, journey, lsn, unsaved: false });
             }
             Ok(Record::Strangers { held }) => inner.hold_strangers = held,
             Err(error) => {
@@ -333,6 +413,10 @@ fn replay(records: &[Vec<u8>]) -> Inner {
         }
     }
     inner
+}
+
+fn was_called(name: &str) -> String {
+    format!("the same machine was called {name}; arm it to install it")
 }
 
 fn bytes(record: &Record) -> Vec<u8> {

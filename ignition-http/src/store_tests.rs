@@ -131,6 +131,66 @@ async fn a_renamed_node_is_the_same_machine() {
 }
 
 #[tokio::test]
+async fn a_node_that_gets_its_old_name_back_is_not_new() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, before) = open(directory.path());
+    let renamed = config(|site| site.nodes[0].name = "master1".to_owned());
+    store.take_up(&renamed, clock::wall());
+    report(&store, &renamed).await;
+    assert_eq!(store.take_up(&before, clock::wall()), [("cp1".to_owned(), Stage::Held)]);
+    assert!(store.journey("cp1").unwrap().held_because().unwrap().contains("master1"));
+    let third = config(|site| site.nodes[0].name = "another".to_owned());
+    store.take_up(&third, clock::wall());
+    assert!(!installs(&store, "another"), "one of its former names was never installed, another was");
+    store.shutdown().await.unwrap();
+    drop(store);
+    let (store, _) = open(directory.path());
+    assert!(!installs(&store, "cp1"));
+}
+
+#[tokio::test]
+async fn a_card_keeps_its_past_when_another_node_gets_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, config_before) = open(directory.path());
+    report(&store, &config_before).await;
+    let with_profile = |site: &mut Site| site.nodes[1].profile = Some("p".to_owned());
+    store.take_up(&config(with_profile), clock::wall());
+    assert!(installs(&store, "spare"));
+    // In one step the two nodes swap their cards; in two steps a card wanders.
+    let swapped = config(|site| {
+        with_profile(site);
+        let (first, second) = site.nodes.split_at_mut(1);
+        std::mem::swap(&mut first[0].macs, &mut second[0].macs);
+    });
+    let wandering = config(|site| {
+        with_profile(site);
+        site.nodes[0].macs = vec!["52:54:00:00:08:77".parse().unwrap()];
+    });
+    for steps in [vec![&swapped], vec![&wandering, &swapped]] {
+        let copy = Store::in_memory();
+        let nodes = store.lock().nodes.clone();
+        copy.lock().nodes = nodes;
+        for step in steps {
+            copy.take_up(step, clock::wall());
+        }
+        assert!(!installs(&copy, "spare"), "the machine that was cp1 would be wiped");
+    }
+    // Armed by the operator, under the name that the card has now, it stays armed.
+    store.take_up(&swapped, clock::wall());
+    let machine = &swapped.roster.machines[1];
+    store.claim(machine);
+    let applied = store.apply(machine, clock::wall(), Journey::arm).unwrap();
+    store.durable(applied.lsn).await.unwrap();
+    store.take_up(&swapped, clock::wall());
+    assert!(installs(&store, "spare"));
+    store.shutdown().await.unwrap();
+    drop(store);
+    let store = Store::open(directory.path()).unwrap();
+    store.take_up(&swapped, clock::wall());
+    assert!(installs(&store, "spare"), "also after a restart");
+}
+
+#[tokio::test]
 async fn a_node_that_leaves_the_site_file_and_returns_is_not_new() {
     let store = Store::in_memory();
     let with = config(|_| {});
@@ -160,6 +220,7 @@ async fn an_unreadable_record_holds_instead_of_arming() {
     let good = bytes(&Record::Node {
         name: "cp1".to_owned(),
         macs: Vec::new(),
+        former: Identities::default(),
         uuid: None,
         journey: Journey::first_sight(0),
     });
@@ -247,7 +308,7 @@ proptest! {
                         };
                         prop_assert!(!(done && boot == Boot::Install), "wiped");
                     }
-                    Op::Seed => if let Ok(applied) = store.apply(machine, clock::wall(), Journey::on_seed)
+                    Op::Seed => if let Ok(applied) = store.apply(machine, clock::wall(), |journey, now| journey.on_seed(plan, now))
                         && let crate::protocol::journey::Seed::Serve(arming) = applied.answer
                     {
                         let served = store.durable(applied.lsn).await.is_ok();

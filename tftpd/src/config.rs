@@ -1,10 +1,9 @@
 //! Our part of the site file.
 
-use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use faros_common::site::{Diagnostic, Mac, Severity, Site};
+use faros_common::site::{Diagnostic, Mac, Reservation, Severity, Site};
 
 /// What the server needs to know of the site.
 #[derive(Clone, Debug)]
@@ -25,8 +24,8 @@ pub struct Config {
     pub seed_roots: Vec<PathBuf>,
     /// Where the boot scripts come from.
     pub scripts: ScriptServer,
-    /// Who has which address.
-    pub machines: HashMap<IpAddr, Machine>,
+    /// Every machine of the site file.
+    pub machines: Vec<Machine>,
 }
 
 /// The HTTP server of the boot scripts, by its URL without a final slash.
@@ -45,13 +44,27 @@ impl ScriptServer {
     }
 }
 
-/// A machine with an address of its own.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A machine that the site file names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Machine {
-    /// Its name, if it is a node of the cluster.
+    /// Its name.
+    pub name: String,
+    /// The node that it is or manages, if it has to do with one.
     pub node: Option<String>,
-    /// Its card.
-    pub mac: Option<Mac>,
+    /// Its cards.
+    pub macs: Vec<Mac>,
+    /// Its UUID, as the site file spells it.
+    pub uuid: Option<String>,
+    /// Its reserved addresses.
+    pub addresses: Vec<IpAddr>,
+}
+
+impl Machine {
+    /// Whether `uuid` is its own, however it is spelt.
+    pub fn has_uuid(&self, uuid: &str) -> bool {
+        let digits = |text: &str| text.replace('-', "").to_ascii_lowercase();
+        self.uuid.as_deref().is_some_and(|own| digits(own) == digits(uuid))
+    }
 }
 
 impl Config {
@@ -91,6 +104,11 @@ impl Config {
         })
     }
 
+    /// The machine for which `address` is reserved.
+    pub fn machine_at(&self, address: IpAddr) -> Option<&Machine> {
+        self.machines.iter().find(|machine| machine.addresses.contains(&address))
+    }
+
     /// Whether a request that was sent to `destination` may be answered where it arrived on `interface`.
     ///
     /// Requests of this host itself arrive on `lo`. Addresses of the LAN are served on the LAN only; any
@@ -118,14 +136,15 @@ impl Config {
     }
 }
 
-fn machines(site: &Site) -> HashMap<IpAddr, Machine> {
-    let mut machines = HashMap::new();
-    for known in site.reservations() {
-        let machine = Machine { node: known.node, mac: known.macs.first().copied() };
-        let addresses = known.address.map(IpAddr::V4).into_iter().chain(known.address6.map(IpAddr::V6));
-        machines.extend(addresses.map(|address| (address, machine.clone())));
-    }
-    machines
+fn machines(site: &Site) -> Vec<Machine> {
+    let machine = |known: Reservation| Machine {
+        addresses: known.address.map(IpAddr::V4).into_iter().chain(known.address6.map(IpAddr::V6)).collect(),
+        name: known.name,
+        node: known.node,
+        macs: known.macs,
+        uuid: known.uuid,
+    };
+    site.reservations().into_iter().map(machine).collect()
 }
 
 #[cfg(test)]
@@ -143,7 +162,7 @@ pub(crate) mod tests {
             seeds: vec![PathBuf::from("rhcos/master.ign"), PathBuf::from("/rhcos/Secret.bin")],
             seed_roots: vec![root.to_owned()],
             scripts: ScriptServer("http://192.0.2.1:8080".to_owned()),
-            machines: HashMap::new(),
+            machines: Vec::new(),
         }
     }
 

@@ -16,7 +16,7 @@
 //! | RFC 1123 section 4.2 | no answer to broadcasts (4.2.3.5), adaptive timeouts (4.2.3.2), no sorcerer's apprentice (4.2.3.1); see the deviation for windows in [`protocol::transfer`] |
 //! | RFC 2347 (options) | complete; options beyond octet 512 of a request are not negotiated |
 //! | RFC 2348 (`blksize`) | complete; never more than the way to the client carries unfragmented |
-//! | RFC 2349 (`timeout`, `tsize`) | complete; `tsize` in octet mode, and not for empty files |
+//! | RFC 2349 (`timeout`, `tsize`) | complete; `tsize` in octet mode, and an empty file's not to curl, which takes 0 for an error |
 //! | RFC 7440 (`windowsize`) | complete; at most 64 |
 //! | `rollover` (no RFC) | on request; block 65535 is followed by 0 otherwise |
 //! | RFC 2090 (multicast) | missing |

@@ -82,7 +82,11 @@ pub async fn get(socket: &Path, path_and_query: &str) -> Result<serde_json::Valu
 ///
 /// # Errors
 /// As [`get`].
-pub async fn post(socket: &Path, path_and_query: &str, body: Bytes) -> Result<serde_json::Value, ClientError> {
+pub async fn post(
+    socket: &Path,
+    path_and_query: &str,
+    body: Bytes,
+) -> Result<serde_json::Value, ClientError> {
     json(&request(socket, Method::POST, path_and_query, body).await?)
 }
 
@@ -152,7 +156,12 @@ async fn request(socket: &Path, method: Method, path: &str, body: Bytes) -> Resu
     tokio::time::timeout(ANSWER_TIME_MAX, exchange).await.unwrap_or(Err(ClientError::TimedOut))
 }
 
-async fn send(socket: &Path, method: Method, path: &str, body: Bytes) -> Result<Response<Incoming>, ClientError> {
+async fn send(
+    socket: &Path,
+    method: Method,
+    path: &str,
+    body: Bytes,
+) -> Result<Response<Incoming>, ClientError> {
     let connect_error = |source| ClientError::Connect { socket: socket.to_owned(), source };
     let stream = UnixStream::connect(socket).await.map_err(connect_error)?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(ClientError::Http)?;
@@ -169,9 +178,11 @@ async fn send(socket: &Path, method: Method, path: &str, body: Bytes) -> Result<
 async fn collect(response: Response<Incoming>) -> Result<Bytes, ClientError> {
     let limited = http_body_util::Limited::new(response.into_body(), ANSWER_BYTES_MAX);
     let collected = limited.collect().await;
-    collected.map(http_body_util::Collected::to_bytes).map_err(|error| match error.downcast::<hyper::Error>() {
-        Ok(error) => ClientError::Http(*error),
-        Err(_) => ClientError::TooLarge,
+    collected.map(http_body_util::Collected::to_bytes).map_err(|error| {
+        match error.downcast::<hyper::Error>() {
+            Ok(error) => ClientError::Http(*error),
+            Err(_) => ClientError::TooLarge,
+        }
     })
 }
 

@@ -8,20 +8,17 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
-/// A peer that takes nothing of what is to be written for so long is given up: who was stopped for longer
-/// asks again, and resumes the events by number.
-const STALL_TIME_MAX: Duration = Duration::from_secs(60);
-
-/// A stream whose writes fail once they have made no progress for [`STALL_TIME_MAX`].
+/// A stream whose writes fail once they have made no progress for a given time.
 #[derive(Debug)]
 pub(super) struct Impatient<S> {
     stream: S,
+    stall_time_max: Duration,
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Impatient<S> {
-    pub(super) fn new(stream: S) -> Self {
-        Self { stream, stalled: None }
+    pub(super) fn new(stream: S, stall_time_max: Duration) -> Self {
+        Self { stream, stall_time_max, stalled: None }
     }
 
     fn watch<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
@@ -29,7 +26,8 @@ impl<S> Impatient<S> {
             self.stalled = None;
             return written;
         }
-        let end = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(STALL_TIME_MAX)));
+        let stall_time_max = self.stall_time_max;
+        let end = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(stall_time_max)));
         ready!(end.as_mut().poll(context));
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer has stopped reading")))
     }
@@ -46,7 +44,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Impatient<S> {
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Impatient<S> {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
         self.watch(context, written)
     }
@@ -80,17 +82,18 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_peer_that_stops_reading_is_given_up_and_one_that_reads_on_is_not() {
+        let limit = Duration::from_millis(400);
         let (ours, mut theirs) = tokio::io::duplex(10);
-        let mut ours = Impatient::new(ours);
+        let mut ours = Impatient::new(ours, limit);
         ours.write_all(&[0; 10]).await.unwrap();
-        let late = STALL_TIME_MAX - Duration::from_secs(1);
+        // Longer than the limit as a whole, but each step is shorter.
         let (written, ()) = tokio::join!(ours.write_all(&[0; 10]), async {
-            tokio::time::sleep(late).await;
-            theirs.read_exact(&mut [0; 5]).await.unwrap();
-            tokio::time::sleep(late).await;
-            theirs.read_exact(&mut [0; 5]).await.unwrap();
+            for _ in 0..10 {
+                tokio::time::sleep(limit / 8).await;
+                theirs.read_exact(&mut [0; 1]).await.unwrap();
+            }
         });
         written.unwrap();
         let error = ours.write_all(&[0; 10]).await.unwrap_err();

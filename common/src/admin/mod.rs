@@ -69,7 +69,9 @@ impl AdminResponse {
     pub fn json_with(status: StatusCode, value: &impl Serialize) -> Self {
         match serde_json::to_vec(value) {
             Ok(body) => Self { status, content_type: "application/json", body: body.into() },
-            Err(error) => Self::error(StatusCode::INTERNAL_SERVER_ERROR, &format!("cannot be shown: {error}")),
+            Err(error) => {
+                Self::error(StatusCode::INTERNAL_SERVER_ERROR, &format!("cannot be shown: {error}"))
+            }
         }
     }
 

@@ -22,9 +22,9 @@ use bytes::Bytes;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Body, Frame, Incoming};
+use hyper::header::{self, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::header::{self, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -46,6 +46,9 @@ const FOLLOWERS_MAX: usize = 256;
 const HEAD_TIME_MAX: Duration = Duration::from_secs(10);
 /// How long a peer may take over its request's body; beyond it the answer is 408.
 const BODY_TIME_MAX: Duration = Duration::from_secs(10);
+/// A peer that takes nothing of what is to be written for so long is given up: who was stopped for longer
+/// asks again, and resumes the events by number.
+const STALL_TIME_MAX: Duration = Duration::from_secs(60);
 /// A new connection that finds every place taken by an answer under way is looked at again after this time.
 const PLACE_RETRY: Duration = Duration::from_millis(20);
 /// What is buffered of a connection in either direction; a larger head is answered with 431.
@@ -80,7 +83,9 @@ pub(crate) fn bind(path: &Path) -> io::Result<UnixListener> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
         Ok(metadata) if metadata.file_type().is_socket() => std::fs::remove_file(path)?,
-        Ok(_) => return Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is something else; remove it")),
+        Ok(_) => {
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is something else; remove it"));
+        }
     }
     let listener = UnixListener::bind(path)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
@@ -163,7 +168,7 @@ async fn converse<H: Handler>(stream: UnixStream, desk: Desk<H>) {
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME_MAX)
         .max_buf_size(BUFFER_BYTES_MAX)
-        .serve_connection(TokioIo::new(Impatient::new(stream)), service);
+        .serve_connection(TokioIo::new(Impatient::new(stream, STALL_TIME_MAX)), service);
     if let Err(error) = connection.await {
         debug!(%error, "admin connection ended early");
     }
@@ -226,7 +231,9 @@ impl<H: Handler> Desk<H> {
         plain(match handled {
             Some(Some(response)) => response,
             Some(None) => AdminResponse::error(StatusCode::NOT_FOUND, &format!("there is no {path} here")),
-            None => AdminResponse::error(StatusCode::INTERNAL_SERVER_ERROR, "a defect of ours; the log has it"),
+            None => {
+                AdminResponse::error(StatusCode::INTERNAL_SERVER_ERROR, "a defect of ours; the log has it")
+            }
         })
     }
 
@@ -235,7 +242,10 @@ impl<H: Handler> Desk<H> {
             None => 0,
             Some(Ok(since)) => since,
             Some(Err(_)) => {
-                return plain(AdminResponse::error(StatusCode::BAD_REQUEST, "since takes the number of an event"));
+                return plain(AdminResponse::error(
+                    StatusCode::BAD_REQUEST,
+                    "since takes the number of an event",
+                ));
             }
         };
         let follow = !head_only && query.get("follow").is_some_and(|value| value != "0" && value != "false");

@@ -14,7 +14,9 @@ pub(super) fn install(format: LogFormat) {
     let in_journal = std::env::var_os("JOURNAL_STREAM").is_some();
     let _ = match format {
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
-        LogFormat::Text if in_journal => builder.without_time().with_ansi(false).with_target(false).try_init(),
+        LogFormat::Text if in_journal => {
+            builder.without_time().with_ansi(false).with_target(false).try_init()
+        }
         LogFormat::Text => {
             builder.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).with_target(false).try_init()
         }

@@ -10,9 +10,12 @@
 //! seccomp belong to threads and are inherited by those that come later.
 
 mod control;
+mod directory;
 mod exit;
 mod logs;
+mod notify;
 mod options;
+mod platform;
 mod reload;
 mod run;
 mod start;

@@ -58,7 +58,9 @@ impl Options {
 
     fn from_environment(name: &str) -> Self {
         let path = |variable, default: String| {
-            std::env::var_os(variable).filter(|value| !value.is_empty()).map_or(PathBuf::from(default), PathBuf::from)
+            std::env::var_os(variable)
+                .filter(|value| !value.is_empty())
+                .map_or(PathBuf::from(default), PathBuf::from)
         };
         Self {
             site: path("FAROS_SITE", "/etc/faros/site.toml".to_owned()),

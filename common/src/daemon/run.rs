@@ -3,7 +3,7 @@
 //! Tasks: the admin socket, the signals (reload), the watchdog; they end with the process. The daemon's
 //! own `run` is awaited in the main task.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -13,20 +13,22 @@ use tokio::sync::watch;
 use tracing::{error, info, warn};
 
 use super::exit::Exit;
+use super::notify::notify;
 use super::options::{complain, print_line};
 use super::reload::{self, Reloader};
-use super::{Context, Control, Options, RunError, Service, Start, StartError, logs};
+use super::{Context, Control, Options, RunError, Service, Start, StartError, logs, platform};
 use crate::admin::server::{self, Handler, Posters};
 use crate::admin::{AdminRequest, AdminResponse, OPERATORS, client};
 use crate::events::{Event, Events, rfc3339};
 use crate::metrics::{self, Metrics};
-use crate::sandbox::{self, Account, Confinement};
+use crate::sandbox::{self, Account, Confinement, Sandbox};
 use crate::{clock, tasks};
 
 /// Threads of the runtime: the daemons are small and the machine is too.
 const WORKERS_MAX: usize = 4;
 
 pub(super) fn run<S: Service>(options: &Options) -> Exit {
+    platform::hold_hangup();
     let (site, config, report) = match reload::read::<S>(&options.site) {
         Ok(read) => read,
         Err(report) => {
@@ -62,7 +64,11 @@ fn start_and_serve<S: Service>(options: &Options, config: S::Config) -> Result<E
         group: sandbox::group_id(OPERATORS),
         user: (!rustix::process::geteuid().is_root()).then(|| rustix::process::geteuid().as_raw()),
     };
-    let confinement = if options.sandbox { confine::<S>(options, &config, start.account())? } else { Confinement::default() };
+    let confinement = if options.sandbox {
+        confine::<S>(options, &config, start.account())?
+    } else {
+        Confinement::default()
+    };
     let workers = std::thread::available_parallelism().map_or(1, |count| count.get().min(WORKERS_MAX));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers)
@@ -81,15 +87,25 @@ fn confine<S: Service>(
     config: &S::Config,
     account: Option<&Account>,
 ) -> Result<Confinement, StartError> {
-    let site_dir = match options.site.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-        _ => PathBuf::from("."),
-    };
-    // The directory and not the file: editors and `farosctl apply` replace the file by renaming.
-    let allowed =
-        S::sandbox(config).read(site_dir).read_write(&options.state_dir).read_write(&options.run_dir);
+    let allowed = site_places(&options.site).into_iter().fold(S::sandbox(config), Sandbox::read);
+    let allowed = allowed.read_write(&options.state_dir).read_write(&options.run_dir);
     sandbox::apply(&allowed, account)
         .map_err(|error| StartError::System(format!("cannot give up privileges: {error}")))
+}
+
+/// Where the site file is read from at a reload: its directory, because editors and `farosctl apply` replace the file
+/// by renaming, and, where it is a symbolic link, the directory that it leads to. A file right below `/` is allowed
+/// alone.
+fn site_places(site: &Path) -> Vec<PathBuf> {
+    let directory = |file: &Path| match file.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => PathBuf::from("."),
+        Some(parent) if parent.parent().is_some() => parent.to_owned(),
+        _ => file.to_owned(),
+    };
+    let mut places = vec![directory(site)];
+    places.extend(site.canonicalize().map(|real| directory(&real)));
+    places.dedup();
+    places
 }
 
 async fn serve<S: Service>(
@@ -133,6 +149,7 @@ async fn serve<S: Service>(
         confinement,
     });
     tasks::spawn("admin socket", server::serve(listener, posters, Arc::clone(&front)));
+    platform::release_hangup();
     tasks::spawn("reload on SIGHUP", reload_on_hangup(hangup, Arc::clone(&front)));
 
     let (control, switch) = Control::new();
@@ -143,7 +160,9 @@ async fn serve<S: Service>(
     info!(event = "started", version = env!("CARGO_PKG_VERSION"), "serving");
     context.events.emit(Event::new("started").with("version", env!("CARGO_PKG_VERSION")));
 
-    let exit = await_end(tasks::spawn("service", service.run(control)), switch, &mut terminate, S::DRAIN_TIME_MAX).await;
+    let exit =
+        await_end(tasks::spawn("service", service.run(control)), switch, &mut terminate, S::DRAIN_TIME_MAX)
+            .await;
     notify(&[sd_notify::NotifyState::Stopping]);
     let _ = std::fs::remove_file(&path);
     info!(event = "stopped", code = exit as u8, "stopped");
@@ -224,13 +243,6 @@ async fn feed_watchdog(control: Control, interval: Duration) {
     }
 }
 
-/// Tells systemd, where it listens.
-fn notify(states: &[sd_notify::NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
-        warn!(event = "notify_failed", %error, "cannot tell the service manager");
-    }
-}
-
 /// The daemon as its admin socket shows it.
 struct Front<S> {
     service: Arc<S>,
@@ -279,18 +291,18 @@ impl<S: Service> Handler for Front<S> {
     }
 
     async fn handle(self: Arc<Self>, request: AdminRequest) -> Option<AdminResponse> {
-            match (request.method.as_str(), request.path.as_str()) {
-                ("GET", "/status") => Some(AdminResponse::json(&self.status())),
-                ("GET", "/metrics") => Some(AdminResponse {
-                    status: hyper::StatusCode::OK,
-                    content_type: metrics::CONTENT_TYPE,
-                    body: self.context.metrics.render().into(),
-                }),
-                ("POST", "/reload") => Some(match self.reload().await {
-                    Ok(()) => AdminResponse::json(&json!({ "reloaded": true })),
-                    Err(reason) => AdminResponse::error(hyper::StatusCode::CONFLICT, &reason),
-                }),
-                _ => self.service.admin(request).await,
-            }
+        match (request.method.as_str(), request.path.as_str()) {
+            ("GET", "/status") => Some(AdminResponse::json(&self.status())),
+            ("GET", "/metrics") => Some(AdminResponse {
+                status: hyper::StatusCode::OK,
+                content_type: metrics::CONTENT_TYPE,
+                body: self.context.metrics.render().into(),
+            }),
+            ("POST", "/reload") => Some(match self.reload().await {
+                Ok(()) => AdminResponse::json(&json!({ "reloaded": true })),
+                Err(reason) => AdminResponse::error(hyper::StatusCode::CONFLICT, &reason),
+            }),
+            _ => self.service.admin(request).await,
+        }
     }
 }

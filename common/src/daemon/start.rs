@@ -1,15 +1,13 @@
 //! The privileged part of a start: directories and sockets.
 
-use std::fs;
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-use super::StartError;
 use super::options::Options;
+use super::{StartError, directory};
 use crate::sandbox::Account;
 
 /// Connections that may wait to be accepted.
@@ -29,8 +27,10 @@ impl Start {
     /// Makes the directories and takes over the sockets that systemd hands over.
     pub(super) fn new(options: &Options) -> Result<Self, StartError> {
         let account = (rustix::process::geteuid().is_root() && options.sandbox).then(Account::of_daemons);
-        directory(&options.run_dir, 0o755, account.as_ref())?;
-        directory(&options.state_dir, 0o700, account.as_ref())?;
+        directory::for_sockets(&options.run_dir, account.as_ref())?;
+        directory::for_state(&options.state_dir, account.as_ref())?;
+        // Only now: the directories above, too, must be open to the user that the daemon becomes.
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
         let mut start = Self {
             state_dir: options.state_dir.clone(),
             run_dir: options.run_dir.clone(),
@@ -138,42 +138,10 @@ fn explain(transport: &str, address: SocketAddr, error: &io::Error) -> StartErro
     }
 }
 
-/// Makes `path` with `mode` and gives it, and the files in it, to `account`.
-fn directory(path: &Path, mode: u32, account: Option<&Account>) -> Result<(), StartError> {
-    let refused = |error: io::Error| {
-        let text = format!("cannot use the directory {}: {error}", path.display());
-        match error.kind() {
-            io::ErrorKind::PermissionDenied => StartError::Privilege(format!(
-                "{text}; start as root, or name directories of your own with --state-dir and --run-dir"
-            )),
-            _ => StartError::System(text),
-        }
-    };
-    if !path.is_dir() {
-        if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent).map_err(refused)?;
-        }
-        match fs::DirBuilder::new().mode(mode).create(path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            other => other.map_err(refused)?,
-        }
-        fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(refused)?;
-    }
-    if let Some(Account { uid, gid, .. }) = account {
-        let own = |path: &Path| std::os::unix::fs::lchown(path, Some(*uid), Some(*gid));
-        own(path).map_err(refused)?;
-        // A run directory holds other daemons' sockets too, which are theirs; state is this daemon's alone.
-        if mode == 0o700 {
-            for entry in fs::read_dir(path).map_err(refused)? {
-                own(&entry.map_err(refused)?.path()).map_err(refused)?;
-            }
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     fn start_in(directory: &Path) -> Start {

@@ -180,13 +180,12 @@ impl<'a> Record<'a> {
         };
         let payload = bytes[RECORD_HEADER_BYTES..].get(..length)?;
         let sequence = u64_at(head, 8);
-        (sequence <= NUMBER_MAX && checksum(seed, head, payload) == u32_at(head, 4)).then_some(Self {
-            kind,
-            sequence,
-            place: u32_at(head, 16),
-            session: u32_at(head, 20),
-            payload,
-        })
+        if sequence > NUMBER_MAX || checksum(seed, head, payload) != u32_at(head, 4) {
+            return None;
+        }
+        let record = Self { kind, sequence, place: u32_at(head, 16), session: u32_at(head, 20), payload };
+        // A seal without a base seals nothing.
+        (kind != Kind::Seal || record.base().is_some()).then_some(record)
     }
 }
 
@@ -257,8 +256,11 @@ mod tests {
         Record { kind: Kind::Appended, sequence: NUMBER_MAX + 1, place: 0, session: 0, payload: b"" }
             .encode(1, &mut bytes);
         assert_eq!(Record::decode(&bytes, 1, 5), None);
-        let seal = Record { kind: Kind::Seal, sequence: 0, place: 0, session: 0, payload: &[0xff; 8] };
-        assert_eq!(seal.base(), None);
+        for payload in [&[0xff; 8][..], &[0; 7], &[]] {
+            let mut bytes = Vec::new();
+            Record { kind: Kind::Seal, sequence: 0, place: 0, session: 0, payload }.encode(1, &mut bytes);
+            assert_eq!(Record::decode(&bytes, 1, 8), None, "{payload:?}");
+        }
         let header = Header { generation: NUMBER_MAX + 1, ..HEADER };
         assert_eq!(Header::decode(&header.encode()), Err(BadHeader::Damaged));
     }

@@ -53,7 +53,10 @@ mod tests {
         bytes[fifth..fifth + 50].fill(0xee);
         std::fs::write(&path, bytes).unwrap();
 
-        assert!(matches!(Journal::open(directory.path(), options.clone()), Err(JournalError::Damaged { .. })));
+        assert!(matches!(
+            Journal::open(directory.path(), options.clone()),
+            Err(JournalError::Damaged { .. })
+        ));
         let report = salvage(directory.path(), "test").unwrap();
         assert_eq!((report.records, report.records_lost, report.version), (9, 1, 3));
         let (_, recovered) = Journal::open(directory.path(), options).unwrap();

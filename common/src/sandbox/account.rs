@@ -23,10 +23,11 @@ impl Account {
     /// no list of users at all, as in a container made from nothing.
     pub fn of_daemons() -> Self {
         let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
-        USERS
-            .iter()
-            .find_map(|name| find(&passwd, name))
-            .unwrap_or(Self { name: "65534".to_owned(), uid: 65534, gid: 65534 })
+        USERS.iter().find_map(|name| find(&passwd, name)).unwrap_or(Self {
+            name: "65534".to_owned(),
+            uid: 65534,
+            gid: 65534,
+        })
     }
 }
 
@@ -38,8 +39,13 @@ pub(crate) fn group_id(name: &str) -> Option<u32> {
 }
 
 fn find(passwd: &str, name: &str) -> Option<Account> {
-    let fields: Vec<&str> = passwd.lines().map(|line| line.split(':').collect::<Vec<_>>()).find(|fields| fields[0] == name)?;
-    Some(Account { name: name.to_owned(), uid: fields.get(2)?.parse().ok()?, gid: fields.get(3)?.parse().ok()? })
+    let fields: Vec<&str> =
+        passwd.lines().map(|line| line.split(':').collect::<Vec<_>>()).find(|fields| fields[0] == name)?;
+    Some(Account {
+        name: name.to_owned(),
+        uid: fields.get(2)?.parse().ok()?,
+        gid: fields.get(3)?.parse().ok()?,
+    })
 }
 
 #[cfg(test)]

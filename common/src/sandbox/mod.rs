@@ -99,7 +99,11 @@ pub(crate) fn apply(sandbox: &Sandbox, account: Option<&Account>) -> io::Result<
         }
     };
     if confinement.landlock != "full" {
-        warn!(event = "landlock_missing", level = confinement.landlock, "the kernel does not restrict files fully");
+        warn!(
+            event = "landlock_missing",
+            level = confinement.landlock,
+            "the kernel does not restrict files fully"
+        );
     }
     match syscalls::restrict(&sandbox.syscalls) {
         Ok(()) => confinement.seccomp = true,
@@ -110,10 +114,13 @@ pub(crate) fn apply(sandbox: &Sandbox, account: Option<&Account>) -> io::Result<
 
 fn drop_privileges(kept: &[Capability], account: Option<&Account>) -> io::Result<()> {
     let permitted = caps::read(None, CapSet::Permitted).map_err(io::Error::other)?;
-    let kept: CapsHashSet = kept.iter().copied().filter(|capability| permitted.contains(capability)).collect();
+    let kept: CapsHashSet =
+        kept.iter().copied().filter(|capability| permitted.contains(capability)).collect();
     if permitted.contains(&Capability::CAP_SETPCAP) {
         for capability in caps::all() {
-            if !kept.contains(&capability) && caps::has_cap(None, CapSet::Bounding, capability).unwrap_or(false) {
+            if !kept.contains(&capability)
+                && caps::has_cap(None, CapSet::Bounding, capability).unwrap_or(false)
+            {
                 caps::drop(None, CapSet::Bounding, capability).map_err(io::Error::other)?;
             }
         }

@@ -18,6 +18,7 @@ mod check;
 mod derive;
 mod diagnostic;
 mod document;
+mod file;
 mod load;
 mod mac;
 mod model;

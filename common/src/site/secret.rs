@@ -132,7 +132,8 @@ impl fmt::Display for SecretSource {
 }
 
 fn read_file(path: &Path) -> Result<Secret, SecretError> {
-    let mut bytes = file::read(path, SECRET_MAX).map_err(|error| SecretError::File(path.to_owned(), error))?;
+    let mut bytes =
+        file::read(path, SECRET_MAX).map_err(|error| SecretError::File(path.to_owned(), error))?;
     if bytes.len() > SECRET_MAX {
         bytes.fill(0);
         return Err(SecretError::TooLarge(path.to_owned()));

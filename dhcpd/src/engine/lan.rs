@@ -63,7 +63,10 @@ impl Engine {
             Ok(()) => self.metrics.advertised(),
             Err(error) => {
                 debug!(event = "advertisement_failed", %error, "a router advertisement was not sent");
-                self.metrics.send_failed("icmp6");
+                // An interface that has just come up has no link-local address yet: that is no failure.
+                if error.kind() != std::io::ErrorKind::AddrNotAvailable {
+                    self.metrics.send_failed("icmp6");
+                }
                 if to == ALL_NODES {
                     self.advertiser.on_failed(now);
                 }

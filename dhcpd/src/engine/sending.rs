@@ -14,10 +14,15 @@ impl Engine {
         if self.group.snapshot_due() {
             self.snapshot(now);
         }
+        self.observe();
         if self.outbox.is_empty() {
             return;
         }
         let outbox = std::mem::take(&mut self.outbox);
+        // Before they go out: whoever has a reply in hand finds it counted.
+        for reply in &outbox {
+            self.metrics.replied(&reply.bytes);
+        }
         let config = Arc::clone(self.machine.config());
         let client_port = config.port.saturating_add(1);
         let mut datagrams = Vec::with_capacity(BATCH);
@@ -43,7 +48,6 @@ impl Engine {
         }
         self.send_datagrams(config.server, &datagrams);
         for reply in outbox {
-            self.metrics.replied(&reply.bytes);
             if let Some(card) = reply.bytes.get(28..34).filter(|_| reply.bytes[1] == 1) {
                 self.unanswered.answered(Hardware::new(1, card));
             }

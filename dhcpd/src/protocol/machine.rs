@@ -161,6 +161,10 @@ impl Machine {
         }
         self.leases.remove_probed(address);
         let entry = self.leases.at(address);
+        let owner = self.config.reserved_for(address);
+        if owner.zip(hardware.mac()).is_some_and(|(owner, mac)| owner.macs.contains(&mac)) {
+            return;
+        }
         if entry.is_some_and(|lease| lease.client.hardware == hardware || lease.state == State::Quarantined) {
             return;
         }
@@ -170,6 +174,7 @@ impl Machine {
                 .address(address)
                 .with_some("mac", hardware.mac().map(|mac| mac.to_string()))
                 .with_some("leased_to", holder.map(|lease| lease.client.hardware.to_string()))
+                .with_some("reserved_for", owner.map(|owner| owner.name.clone()))
                 .with("reason", "a machine that has no lease for this address answers for it"),
         ));
         let promised = holder.is_some_and(|lease| lease.state == State::Active);
@@ -213,7 +218,11 @@ impl Machine {
         let hardware = who.client.hardware;
         let decide = |chain| boot::decide(request, &self.config.boot, hardware, who.client.uuid, chain);
         let usual = decide(Chain::Sound);
-        match usual.usual.as_deref().map(|loader| self.loops.judge(hardware, loader, now)) {
+        match usual
+            .usual
+            .as_deref()
+            .map(|loader| self.loops.judge(hardware, loader, request.message.xid, now))
+        {
             Some(Chain::Looping) if usual.stage != boot::Stage::Ipxe => decide(Chain::Looping),
             _ => usual,
         }
@@ -244,6 +253,10 @@ impl Machine {
         if relayed {
             if message.giaddr == config.server {
                 return Err(DropReason::RelayIsUs);
+            }
+            // A reply to such a "relay" would go to everybody, or come back to us.
+            if !is_host(message.giaddr, config) {
+                return Err(DropReason::UnknownSubnet);
             }
             let selected: Option<[u8; 4]> = message.options.fixed(crate::code::SUBNET_SELECTION);
             let link = request
@@ -284,6 +297,12 @@ impl Machine {
             }
         }
     }
+}
+
+/// Whether `address` can be one machine's own.
+fn is_host(address: Ipv4Addr, config: &Config) -> bool {
+    let nobody = address.is_broadcast() || address.is_multicast() || address.is_loopback();
+    !nobody && address != config.prefix.broadcast() && address != config.prefix.network()
 }
 
 #[cfg(test)]

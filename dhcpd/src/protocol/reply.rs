@@ -4,12 +4,16 @@ use std::net::Ipv4Addr;
 
 use dhcproto::v4::MessageType;
 
+use super::frame::PAYLOAD_BYTES_MAX;
 use super::message::{BOOTREPLY, FLAG_BROADCAST, HEADER_BYTES, MAGIC_COOKIE};
 use super::request::Request;
 use crate::code;
 
 /// The least a reply has: what BOOTP promised (RFC 951, RFC 1542 section 2.1), and some ROMs still expect.
 pub const REPLY_BYTES_MIN: usize = 300;
+
+/// What the options of a reply take at least, option 82 not counted.
+const OPTIONS_BYTES_MIN: usize = 60;
 
 /// The longest name that fits `file` with its final NUL.
 const FILE_NAME_MAX: usize = 127;
@@ -73,17 +77,25 @@ impl Reply {
 
     /// The bytes for the client that sent `request`: its transaction, its order of options, its largest
     /// message. What does not fit the options field goes to `file` and `sname` (option 52) where those are
-    /// free, and what fits nowhere is left out, what the client did not ask for first.
+    /// free, and what fits nowhere is left out, what the client did not ask for first. So is an option 82 beside
+    /// which no reply fits into a frame.
     pub fn encode(&self, request: &Request<'_>) -> Encoded {
         let message = &request.message;
-        let relay: Vec<u8> = request
+        let mut relay: Vec<u8> = request
             .relay_agent()
             .iter()
             .flat_map(|value| [&[code::RELAY_AGENT, value.len() as u8], *value].concat())
             .collect();
-        let limit = request.payload_max().max(HEADER_BYTES + relay.len() + 60);
+        let relay_too_long = HEADER_BYTES + relay.len() + OPTIONS_BYTES_MIN > PAYLOAD_BYTES_MAX;
+        if relay_too_long {
+            relay.clear();
+        }
+        let limit = request.payload_max().max(HEADER_BYTES + relay.len() + OPTIONS_BYTES_MIN);
         let room = limit - HEADER_BYTES - relay.len() - 1;
-        let fields = self.lay_out(request, room);
+        let mut fields = self.lay_out(request, room);
+        if relay_too_long {
+            fields.left_out.push(code::RELAY_AGENT);
+        }
 
         let mut bytes = vec![0; HEADER_BYTES];
         bytes[0] = BOOTREPLY;
@@ -216,6 +228,17 @@ mod tests {
         let encoded = reply.encode(&request(&area));
         assert_eq!(codes(&encoded.bytes), [53, 54, 15, 6, 3, 119, 82]);
         assert_eq!(framed(&encoded.bytes).get(82).as_deref(), Some(&[1, 200, 9, 9][..]));
+    }
+
+    #[test]
+    fn an_option_82_that_leaves_no_room_is_left_out() {
+        let pieces = |count: usize| [82, 200].into_iter().chain([7; 200]).collect::<Vec<u8>>().repeat(count);
+        for (area, whole) in [(pieces(5), true), (pieces(6), false), (pieces(20), false)] {
+            let encoded = Reply::new(MessageType::Ack).encode(&request(&area));
+            assert!(encoded.bytes.len() <= PAYLOAD_BYTES_MAX, "{}", encoded.bytes.len());
+            assert_eq!(framed(&encoded.bytes).has(82), whole);
+            assert_eq!(encoded.left_out.contains(&82), !whole);
+        }
     }
 
     #[test]

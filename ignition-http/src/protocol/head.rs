@@ -174,7 +174,7 @@ fn check(head: &[u8]) -> Result<Head, Refusal> {
         let (name, value) = field(line)?;
         if name.eq_ignore_ascii_case(b"host") {
             hosts += 1;
-            if !value.iter().all(|byte| is_host_byte(*byte)) {
+            if !is_host(value) {
                 return Err(Refusal::Host);
             }
         } else if name.eq_ignore_ascii_case(b"content-length") {
@@ -247,7 +247,8 @@ fn check_request_line(line: &[u8]) -> Result<(Verb, bool), Refusal> {
     if target.len() > TARGET_BYTES_MAX {
         return Err(Refusal::TargetTooLong);
     }
-    if target.is_empty() || !target.iter().all(u8::is_ascii_graphic) {
+    // A fragment never leaves a client (RFC 9112 section 3.2); one that does is a target of unclear meaning.
+    if target.is_empty() || !target.iter().all(u8::is_ascii_graphic) || target.contains(&b'#') {
         return Err(Refusal::Malformed);
     }
     let is_1_1 = match version {
@@ -286,9 +287,23 @@ fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// What a host and port may be made of (RFC 3986 section 3.2); no user information.
-fn is_host_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:[]".contains(&byte)
+/// A host and perhaps a port (RFC 3986 section 3.2), without user information. An empty one is allowed where
+/// the target has no authority (RFC 9112 section 3.2).
+fn is_host(value: &[u8]) -> bool {
+    let (host, rest) = match value.strip_prefix(b"[") {
+        Some(literal) => match literal.iter().position(|byte| *byte == b']') {
+            Some(end) => (&literal[..end], &literal[end + 1..]),
+            None => return false,
+        },
+        None => value.split_at(value.iter().position(|byte| *byte == b':').unwrap_or(value.len())),
+    };
+    let is_literal = value.starts_with(b"[");
+    let of_host = |byte: &u8| {
+        byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(byte) || (is_literal && *byte == b':')
+    };
+    let port = rest.strip_prefix(b":");
+    host.iter().all(of_host)
+        && (rest.is_empty() || port.is_some_and(|port| port.iter().all(u8::is_ascii_digit)))
 }
 
 /// A decimal number of at most 18 digits, which no arithmetic here can overflow.
@@ -348,6 +363,10 @@ mod tests {
             ("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", Host),
             ("GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", Host),
             ("GET / HTTP/1.1\r\nHost: u@a\r\n\r\n", Host),
+            ("GET / HTTP/1.1\r\nHost: a:1:2\r\n\r\n", Host),
+            ("GET / HTTP/1.1\r\nHost: [fd08::1\r\n\r\n", Host),
+            ("GET / HTTP/1.1\r\nHost: a:x\r\n\r\n", Host),
+            ("GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n", Malformed),
             ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n", Body),
             ("GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", Body),
             ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", LengthMissing),

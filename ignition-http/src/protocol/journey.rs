@@ -72,7 +72,7 @@ pub enum ArmedBy {
 }
 
 /// What of a profile matters here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     /// Kernel and initial RAM disks, counted together; file 0 is the kernel.
     pub files: u32,
@@ -197,6 +197,9 @@ pub struct Step<T> {
     pub reached: Option<Stage>,
 }
 
+/// Why a node is held that was started without a profile.
+pub const WITHOUT_PROFILE: &str = "it went to its disk without a profile; arm it to install it";
+
 /// One node's way. What is serialised is its record in the journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Journey {
@@ -209,6 +212,10 @@ pub struct Journey {
     fetched: u64,
     /// Scripts served since the node was armed.
     scripts: u32,
+    /// The plan that the machine was last told to follow since the node was armed: what ends it ends this
+    /// installation, whatever the site file says by now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    follows: Option<Plan>,
     /// Why it is held, for the operator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     held_because: Option<String>,
@@ -250,6 +257,7 @@ impl Journey {
             times: BTreeMap::from([(stage, now)]),
             fetched: 0,
             scripts: 0,
+            follows: None,
             held_because: None,
             delivery: Delivery::default(),
         }
@@ -301,6 +309,7 @@ impl Journey {
         let answer = self.boot(plan);
         match (answer, self.stage) {
             (Boot::Install, stage) => {
+                self.follows = plan;
                 self.scripts = self.scripts.saturating_add(1);
                 let reached = (stage == Stage::Armed).then(|| self.reach(Stage::Loader, now));
                 Step { answer, change: Change::Eventual, reached }
@@ -316,6 +325,11 @@ impl Journey {
                 let reached = Some(self.reach(Stage::Disk, now));
                 let change = if unrecorded_end { Change::BeforeAnswer } else { Change::Eventual };
                 Step { answer, change, reached }
+            }
+            (Boot::Disk(DiskReason::NoProfile), _) if self.is_untouched() => {
+                // It started from its disk, so whoever gives it a profile later does not see it first.
+                *self = Self { arming: self.arming, ..Self::held(WITHOUT_PROFILE, now) };
+                Step { answer, change: Change::BeforeAnswer, reached: Some(Stage::Held) }
             }
             _ => Step { answer, change: Change::None, reached: None },
         }
@@ -344,11 +358,13 @@ impl Journey {
     }
 
     /// The machine asks for its Ignition, and may have it.
-    pub fn on_seed(&mut self, now: UnixMillis) -> Step<Seed> {
+    pub fn on_seed(&mut self, plan: Option<Plan>, now: UnixMillis) -> Step<Seed> {
         let answer = self.seed();
         if !matches!(answer, Seed::Serve(_)) {
             return Step { answer, change: Change::None, reached: None };
         }
+        // A machine that came without our script, from a medium of its own, follows the present plan.
+        self.follows = self.follows.or(plan);
         if self.stage < Stage::Ignition {
             self.delivery = Delivery { under_way: 0, perhaps_sent: false, stage_before: self.stage };
         }
@@ -411,7 +427,13 @@ impl Journey {
         Step { answer: (), change: Change::BeforeAnswer, reached: Some(Stage::Held) }
     }
 
-    fn has_ended(&self, plan: Plan) -> bool {
+    /// By the plan that the machine follows, or by the present one. A change of the profile must not turn an
+    /// installation that has ended into one that has not: that would wipe the machine.
+    fn has_ended(&self, present: Plan) -> bool {
+        self.has_ended_by(present) || self.follows.is_some_and(|plan| self.has_ended_by(plan))
+    }
+
+    fn has_ended_by(&self, plan: Plan) -> bool {
         match plan.ending() {
             Ending::Report => false,
             Ending::Ignition => self.stage == Stage::Ignition,

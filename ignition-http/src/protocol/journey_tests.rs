@@ -19,7 +19,7 @@ fn plan(ending: Ending) -> Option<Plan> {
 fn done<T>(_: Step<T>) {}
 
 fn seed_sent(journey: &mut Journey) {
-    let Seed::Serve(arming) = journey.on_seed(4).answer else {
+    let Seed::Serve(arming) = journey.on_seed(plan(Ending::Report), 4).answer else {
         panic!("not served at {:?}", journey.stage())
     };
     journey.on_seed_sent(arming);
@@ -66,11 +66,15 @@ fn every_input_from_every_stage() {
     let script = |ending| after(move |j| done(j.on_script(plan(ending), 9)));
     assert_eq!(script(Ending::Report), [Held, Loader, Loader, Kernel, Ignition, Disk, Disk]);
     assert_eq!(script(Ending::Ignition), [Held, Loader, Loader, Kernel, Disk, Disk, Disk]);
-    assert_eq!(after(|j| done(j.on_script(None, 9))), STAGES, "no profile, no change");
+    assert_eq!(
+        after(|j| done(j.on_script(None, 9))),
+        [Held, Held, Loader, Kernel, Ignition, Installed, Disk],
+        "without a profile nothing changes, except that a new node is new no more"
+    );
     assert_eq!(after(|j| done(j.on_file(0, 9))), [Held, Armed, Kernel, Kernel, Ignition, Installed, Disk]);
     assert_eq!(after(|j| done(j.on_file(1, 9))), STAGES, "a RAM disk is no stage");
     assert_eq!(
-        after(|j| done(j.on_seed(9))),
+        after(|j| done(j.on_seed(plan(Ending::Report), 9))),
         [Held, Ignition, Ignition, Ignition, Ignition, Installed, Disk]
     );
     assert_eq!(
@@ -94,7 +98,7 @@ fn every_link_survives_retries_until_the_report() {
     assert_eq!(journey.on_report(5).answer, Reported::Installed);
     assert_eq!(journey.on_report(6).answer, Reported::Already);
     assert_eq!(journey.on_script(plan(Ending::Report), 7).answer, DISK);
-    assert_eq!(journey.on_seed(8).answer, Seed::Gone);
+    assert_eq!(journey.on_seed(plan(Ending::Report), 8).answer, Seed::Gone);
 }
 
 #[test]
@@ -118,7 +122,7 @@ fn without_ignition_the_next_boot_after_all_files_ends_the_install() {
 #[test]
 fn an_ignition_that_never_left_does_not_end_the_install() {
     let mut journey = driven_to(Stage::Kernel);
-    let Seed::Serve(arming) = journey.on_seed(4).answer else { panic!() };
+    let Seed::Serve(arming) = journey.on_seed(plan(Ending::Report), 4).answer else { panic!() };
     assert_eq!(journey.on_seed_lost(arming).change, Change::Eventual);
     assert_eq!(journey.stage(), Stage::Kernel);
     assert_eq!(journey.on_script(plan(Ending::Ignition), 5).answer, INSTALL);
@@ -128,8 +132,8 @@ fn an_ignition_that_never_left_does_not_end_the_install() {
 fn a_lost_transfer_beside_one_that_left_changes_nothing() {
     for sent_first in [true, false] {
         let mut journey = driven_to(Stage::Kernel);
-        let Seed::Serve(arming) = journey.on_seed(4).answer else { panic!() };
-        journey.on_seed(4);
+        let Seed::Serve(arming) = journey.on_seed(plan(Ending::Report), 4).answer else { panic!() };
+        journey.on_seed(plan(Ending::Report), 4);
         if sent_first {
             journey.on_seed_sent(arming);
             journey.on_seed_lost(arming);
@@ -144,9 +148,9 @@ fn a_lost_transfer_beside_one_that_left_changes_nothing() {
 #[test]
 fn a_transfer_of_an_earlier_arming_does_not_count() {
     let mut journey = driven_to(Stage::Kernel);
-    let Seed::Serve(old) = journey.on_seed(4).answer else { panic!() };
+    let Seed::Serve(old) = journey.on_seed(plan(Ending::Report), 4).answer else { panic!() };
     journey.arm(5);
-    journey.on_seed(6);
+    journey.on_seed(plan(Ending::Report), 6);
     journey.on_seed_lost(old);
     assert_eq!(journey.stage(), Stage::Ignition, "the new transfer is still under way");
 }
@@ -154,7 +158,7 @@ fn a_transfer_of_an_earlier_arming_does_not_count() {
 #[test]
 fn after_a_restart_an_ignition_counts_as_sent() {
     let mut journey = driven_to(Stage::Kernel);
-    journey.on_seed(4);
+    journey.on_seed(plan(Ending::Report), 4);
     let record = serde_json::to_vec(&journey).unwrap();
     let mut journey: Journey = serde_json::from_slice(&record).unwrap();
     assert_eq!(journey.on_script(plan(Ending::Ignition), 5).answer, DISK);
@@ -184,7 +188,7 @@ fn what_is_promised_is_written_before_the_answer() {
             assert_eq!(change, Change::BeforeAnswer, "{stage:?}");
         }
         let mut journey = driven_to(stage);
-        if let Step { answer: Seed::Serve(_), change, .. } = journey.on_seed(9) {
+        if let Step { answer: Seed::Serve(_), change, .. } = journey.on_seed(plan(Ending::Report), 9) {
             assert_eq!(change, Change::BeforeAnswer, "{stage:?}");
         }
     }
@@ -236,6 +240,44 @@ fn endings() -> impl Strategy<Value = Ending> {
     prop_oneof![Just(Ending::Report), Just(Ending::Ignition), Just(Ending::Files)]
 }
 
+#[test]
+fn a_profile_that_changes_after_the_installation_does_not_bring_it_back() {
+    for (before, afterwards) in [
+        (Ending::Ignition, Ending::Report),
+        (Ending::Files, Ending::Ignition),
+        (Ending::Files, Ending::Report),
+    ] {
+        let mut journey = Journey::first_sight(0);
+        journey.on_script(plan(before), 1);
+        (0..2).for_each(|index| done(journey.on_file(index, 2)));
+        if before == Ending::Ignition {
+            let Seed::Serve(arming) = journey.on_seed(plan(afterwards), 3).answer else { panic!() };
+            journey.on_seed_sent(arming);
+        }
+        assert_eq!(journey.boot(plan(afterwards)), DISK, "{before:?} then {afterwards:?}");
+        let more_files = Plan { files: 5, ..plan(before).unwrap() };
+        assert_eq!(journey.boot(Some(more_files)), DISK, "{before:?} with more files");
+        let kept = serde_json::from_slice::<Journey>(&serde_json::to_vec(&journey).unwrap()).unwrap();
+        assert_eq!(kept.boot(plan(afterwards)), DISK, "{before:?} then {afterwards:?} after a restart");
+        journey.arm(5);
+        assert_eq!(journey.on_script(plan(afterwards), 6).answer, INSTALL);
+    }
+}
+
+#[test]
+fn a_new_node_that_started_without_a_profile_is_held() {
+    let mut journey = Journey::first_sight(0);
+    assert_eq!(journey.on_script(None, 1).answer, Boot::Disk(DiskReason::NoProfile));
+    assert_eq!(journey.boot(plan(Ending::Report)), Boot::Disk(DiskReason::Held));
+    // Not so where the operator wants an installation, or one has begun.
+    journey.arm(2);
+    journey.on_script(None, 3);
+    assert_eq!(journey.boot(plan(Ending::Report)), INSTALL);
+    journey.on_script(plan(Ending::Report), 4);
+    journey.on_script(None, 5);
+    assert_eq!(journey.boot(plan(Ending::Report)), INSTALL);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
@@ -261,7 +303,7 @@ proptest! {
                     finished |= step.answer == DISK;
                 }
                 Op::File(index) => done(journey.on_file(index, now)),
-                Op::SeedAsked => match journey.on_seed(now).answer {
+                Op::SeedAsked => match journey.on_seed(plan, now).answer {
                     Seed::Serve(arming) => {
                         prop_assert!(!finished, "a secret for an installed machine");
                         transfers.push(arming);

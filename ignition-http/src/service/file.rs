@@ -21,6 +21,9 @@ use crate::protocol::conditional::{Preconditions, Validators, Verdict};
 use crate::protocol::identity::Machine;
 use crate::protocol::range::{Selection, select};
 
+/// How a file becomes readable for the daemons.
+pub(super) const READABLE: &str = "chgrp faros it, and chmod g+r";
+
 /// What a file is to the one who fetches it.
 struct Purpose {
     path: String,
@@ -201,6 +204,7 @@ impl Service {
                 plain(StatusCode::FORBIDDEN, "Ignition files are not served by path\n")
             }
             OpenError::Missing if purpose.expected => {
+                self.counters.refuse("file_missing");
                 warn!(event = "boot_file_missing", path, address = %peer.address, "a profile's file is not there");
                 let event = about(Event::new("file_failed").address(peer.address), purpose.node.as_ref());
                 let event = event.with("path", path.as_str()).with("reason", "it is not there (yet)");
@@ -209,7 +213,17 @@ impl Service {
             }
             OpenError::Missing => plain(StatusCode::NOT_FOUND, "there is no such file\n"),
             OpenError::Denied => {
-                warn!(event = "file_unreadable", path, "a file is not readable for this service's user");
+                self.counters.refuse("unreadable");
+                warn!(
+                    event = "file_unreadable",
+                    path,
+                    help = READABLE,
+                    "a file is not readable for this service's user"
+                );
+                let event = about(Event::new("file_failed").address(peer.address), purpose.node.as_ref());
+                let event =
+                    event.with("path", path.as_str()).with("reason", "not readable for this service's user");
+                self.emit_seldom(peer, &["file_failed", path], event.with("help", READABLE));
                 match purpose.expected {
                     true => retry_later("the file is not readable for the server\n"),
                     false => plain(StatusCode::FORBIDDEN, "the file is not readable for the server\n"),

@@ -14,13 +14,14 @@ use hyper::{Method, Request, StatusCode};
 use sha2::{Digest, Sha512};
 use tracing::{debug, error, info, warn};
 
+use super::file::READABLE;
 use super::{Known, Peer, Reply, Service, blocking, plain, retry_later, with};
 use crate::body::{OnEnd, ReplyBody};
 use crate::config::Config;
 use crate::files::{OpenError, open_seed};
 use crate::protocol::identity::{SeedDenied, may_have_seed};
 use crate::protocol::ignition::{CONFIG_BYTES_MAX, MEDIA_TYPE, Prepared, accepted_version, prepare};
-use crate::protocol::journey::{Journey, Seed};
+use crate::protocol::journey::Seed;
 
 /// Why a node does not get its Ignition.
 pub(super) enum Refused {
@@ -114,7 +115,9 @@ impl Service {
         let (sha512, length) = (sha512(&bytes), bytes.len());
         let mut body = ReplyBody::text(bytes);
         if request.method() == Method::GET {
-            let applied = self.store.apply(known.machine, clock::wall(), Journey::on_seed);
+            let plan = known.plan.plan();
+            let applied =
+                self.store.apply(known.machine, clock::wall(), |journey, now| journey.on_seed(plan, now));
             let applied = match applied {
                 Ok(applied) => self.store.durable(applied.lsn).await.map(|()| applied),
                 Err(error) => Err(error),
@@ -201,7 +204,9 @@ impl Service {
             let opened = open_seed(&root, &path).map_err(|error| {
                 unready(match error {
                     OpenError::Missing => "there is no such file below the boot root".to_owned(),
-                    OpenError::Denied | OpenError::Seed => "not readable for this service's user".to_owned(),
+                    OpenError::Denied | OpenError::Seed => {
+                        format!("not readable for this service's user: {READABLE}")
+                    }
                     OpenError::System(error) => error.to_string(),
                 })
             })?;

@@ -129,8 +129,11 @@ impl Service {
 
     fn take_up_nodes(&self) {
         for (name, stage) in self.store.take_up(&self.config.load(), clock::wall()) {
+            let because =
+                self.store.journey(&name).and_then(|journey| journey.held_because().map(str::to_owned));
             let event = if stage == Stage::Armed { "node_armed" } else { "node_held" };
-            self.events.emit(Event::new(event).node(name).with("reason", "first_sight"));
+            let event = Event::new(event).node(name).with("reason", "first_sight");
+            self.events.emit(event.with_some("detail", because));
         }
     }
 
@@ -172,7 +175,11 @@ impl Service {
         let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::BAD_REQUEST);
         self.counters.requests.get_or_create(&Answered { route: "none", status: status.as_u16() }).inc();
         let reply = close(plain(status, &format!("{refusal}\n")));
-        if refusal == Refusal::Method { with(reply, ALLOW, HeaderValue::from_static("GET, HEAD")) } else { reply }
+        if refusal == Refusal::Method {
+            with(reply, ALLOW, HeaderValue::from_static("GET, HEAD"))
+        } else {
+            reply
+        }
     }
 
     async fn dispatch(self: Arc<Self>, request: Request<Incoming>, peer: Peer) -> (&'static str, Reply) {

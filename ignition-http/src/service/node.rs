@@ -122,6 +122,7 @@ impl Service {
             let message = format!("{} has no profile: give it one in the site file", known.machine.name);
             return AdminResponse::error(StatusCode::CONFLICT, &message);
         }
+        self.store.claim(known.machine);
         self.change(&known, "node_armed", Journey::arm).await
     }
 

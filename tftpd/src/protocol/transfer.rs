@@ -22,7 +22,11 @@
 //! the first block of the window is missing (RFC 7440 section 4), so it is answered, at most once per
 //! round trip.
 
+mod action;
+
 use std::time::{Duration, Instant};
+
+pub use action::{Action, Blocks, DropReason, Outcome};
 
 use super::options::{Agreement, Rollover};
 use super::packet::data_header;
@@ -38,6 +42,8 @@ pub const STALL_MAX: Duration = Duration::from_secs(60);
 pub const BURST_INTERVAL: Duration = Duration::from_millis(1);
 /// The longest wait before a retransmission, unless the client asked for longer.
 const WAIT_MAX: Duration = Duration::from_secs(8);
+/// The least wait for an answer to a block whose predecessor's ACK came twice, unless the client set its own.
+const AFTER_REPEATED_ACK: Duration = Duration::from_secs(1);
 /// Waits grow by this factor.
 const BACKOFF: u32 = 3;
 /// How often a client's `timeout` is kept to the letter before waits grow. Some clients (atftp) answer a repeated
@@ -50,71 +56,6 @@ const BURST_BYTES_MAX: u32 = 128 * 1024;
 const BURST_BYTES_MIN: u32 = 6 * 1024;
 /// Windows without loss before the burst doubles again.
 const CLEAN_WINDOWS: u32 = 16;
-
-/// What to do next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Send the OACK.
-    Offer,
-    /// Send these blocks.
-    Send(Blocks),
-    /// Nothing is to be sent, for this reason.
-    Drop(DropReason),
-    /// The transfer is over.
-    Finish(Outcome),
-}
-
-/// Consecutive blocks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Blocks {
-    /// The first block, counted from 1.
-    pub first: u64,
-    /// How many.
-    pub count: u16,
-}
-
-/// Why nothing is sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DropReason {
-    /// The ACK names a block that is not in flight: an old one, or one never sent.
-    AckOutOfRange,
-    /// The ACK repeats the last one, and answering would only double the traffic.
-    AckRepeated,
-    /// A repeated request, whose answer is already under way.
-    RequestRepeated,
-    /// It is not yet time.
-    Early,
-}
-
-impl DropReason {
-    /// The name by which it is counted.
-    pub fn reason(self) -> &'static str {
-        match self {
-            Self::AckOutOfRange => "ack_out_of_range",
-            Self::AckRepeated => "ack_repeated",
-            Self::RequestRepeated => "request_repeated",
-            Self::Early => "early",
-        }
-    }
-}
-
-/// How a transfer ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// The client has the whole file.
-    Sent,
-    /// The client has every block but the last for certain, and stopped talking: many loaders start what
-    /// they fetched without waiting whether their last ACK arrived.
-    SentUnconfirmed,
-    /// The client is silent.
-    Silent,
-    /// The client talks but does not get on.
-    Stalled,
-    /// The client gave up with this code.
-    Aborted(u16),
-    /// The client's port is closed.
-    Unreachable,
-}
 
 /// A transfer. See the module's diagram.
 #[derive(Clone, Debug)]
@@ -260,6 +201,12 @@ impl Transfer {
         self.send_window(now)
     }
 
+    /// Nobody looked after the transfer for `time`, in which nothing that the client said was heard.
+    pub fn on_standstill(&mut self, time: Duration) {
+        self.heard_at += time;
+        self.progress_at += time;
+    }
+
     /// The source ended with block `last`, which had been unknown.
     pub fn on_end(&mut self, last: u64) {
         self.last = Some(last);
@@ -303,6 +250,10 @@ impl Transfer {
         self.tries = self.tries.min(1);
         if self.next >= self.end {
             self.deadline = self.deadline.min(now + self.wait());
+        }
+        if self.windowsize == 1 && self.timeout.is_none() {
+            // Somebody repeats what was not lost: let a copy under way arrive before another joins it.
+            self.deadline = self.deadline.max(self.sent_at + AFTER_REPEATED_ACK);
         }
         let repeats_oack = self.base == 0;
         if self.windowsize == 1 || repeats_oack || now < self.deaf_until {

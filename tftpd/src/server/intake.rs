@@ -16,10 +16,10 @@ use tokio::net::UdpSocket;
 use tokio::sync::Semaphore;
 
 use super::active::Ready;
+use super::handle::{Command, Handle};
 use super::report::Reporter;
 use super::socket::{self, TransferSocket};
-use super::table::{Busy, CLIENT_TRANSFERS_MAX, Slot, Table, Terms};
-use super::worker::{Command, Handle};
+use super::table::{Busy, CLIENT_TRANSFERS_MAX, Info, Slot, Table, Terms};
 use crate::config::Config;
 use crate::files::body::{Body, Cache};
 use crate::files::{self, Content, Refusal};
@@ -30,6 +30,9 @@ use crate::protocol::request::{self, REQUEST_BYTES_MAX};
 
 /// Requests that look for their file at the same time; others wait.
 const RESOLVERS_MAX: usize = 16;
+/// Requests that look or wait; one more is dropped, and its client asks again. Fewer than
+/// [`UNANSWERED_MAX`](super::table::UNANSWERED_MAX), so that nobody gives way before the answer was on its way.
+const REQUESTS_MAX: usize = 256;
 /// Packets taken at once before the runtime's other tasks get their turn.
 const PACKETS_PER_TURN: usize = 64;
 
@@ -51,11 +54,18 @@ pub struct Intake {
     pub workers: Vec<Handle>,
     /// The one who tells.
     pub reporter: Reporter,
-    /// Places for those who look for files.
+    /// Places for requests whose file is not found yet.
+    pub requests: Arc<Semaphore>,
+    /// Places for those of them that look for it.
     pub resolvers: Semaphore,
 }
 
 impl Intake {
+    /// The limit for [`Intake::requests`].
+    pub fn requests() -> Arc<Semaphore> {
+        Arc::new(Semaphore::new(REQUESTS_MAX))
+    }
+
     /// The limit for [`Intake::resolvers`].
     pub fn resolvers() -> Semaphore {
         Semaphore::new(RESOLVERS_MAX)
@@ -104,15 +114,22 @@ impl Intake {
             }
         };
         counters.requests.inc();
+        let Ok(place) = Arc::clone(&self.requests).try_acquire_owned() else {
+            counters.dropped("overloaded");
+            return;
+        };
         let name = String::from_utf8_lossy(&request.name).into_owned();
         let slot = match self.table.begin(received.peer, request, clock::now()) {
-            Ok(slot) => slot,
+            Ok((slot, displaced)) => {
+                displaced.iter().for_each(|info| {
+                    counters.failed("displaced");
+                    self.tell_worker_of(info, Command::Displaced(info.id));
+                });
+                slot
+            }
             Err(Busy::Repeated(info)) => {
-                match info.terms.get().and_then(|terms| self.workers.get(terms.worker)) {
-                    Some(worker) => {
-                        worker.tell(Command::Repeated(info.id));
-                    }
-                    None => counters.dropped("request_repeated"),
+                if !self.tell_worker_of(&info, Command::Repeated(info.id)) {
+                    counters.dropped("request_repeated");
                 }
                 return;
             }
@@ -149,6 +166,7 @@ impl Intake {
                 })
             });
             let _ = resolved.await;
+            drop(place);
         });
     }
 
@@ -179,6 +197,12 @@ impl Intake {
         let _ = slot.info.terms.set(Terms::new(&agreement, body.size(), index));
         worker.give(Ready { slot, socket, body, agreement });
         Ok(())
+    }
+
+    /// `false`: no worker has the transfer yet.
+    fn tell_worker_of(&self, info: &Info, command: Command) -> bool {
+        let worker = info.terms.get().and_then(|terms| self.workers.get(terms.worker));
+        worker.is_some_and(|worker| worker.tell(command))
     }
 
     fn refuse(&self, listener: &Listener, received: Received, name: &str, refusal: &Refusal) {

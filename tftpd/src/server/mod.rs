@@ -11,6 +11,7 @@
 //! end when told to drain and nothing is under way.
 
 pub mod active;
+pub mod handle;
 pub mod intake;
 pub mod report;
 pub mod socket;
@@ -40,11 +41,11 @@ use crate::config::Config;
 use crate::files::body::Cache;
 use crate::metrics::Counters;
 use crate::platform;
+use handle::{Command, Handle};
 use intake::{Intake, Listener};
 use report::Reporter;
 use spin::Crowd;
 use table::{TRANSFERS_MAX, Table};
-use worker::{Command, Handle};
 
 /// Threads that send, whatever the number of processors: the scheduler serves eight sleepers with one client
 /// each better than one with eight.
@@ -126,6 +127,7 @@ impl Service for Tftpd {
             cache: Cache::default(),
             workers,
             reporter,
+            requests: Intake::requests(),
             resolvers: Intake::resolvers(),
         };
         Ok(Self { intake: Arc::new(intake), listeners, threads: Mutex::new(threads) })

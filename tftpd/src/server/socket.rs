@@ -208,13 +208,17 @@ mod tests {
                 socket.segment(blksize);
             }
             let block = vec![7; blksize.into()];
-            let packets = [[&b"\0\x03\0\x01"[..], &block], [b"\0\x03\0\x02", &block], [b"\0\x03\0\x03", b"1"]];
+            let packets =
+                [[&b"\0\x03\0\x01"[..], &block], [b"\0\x03\0\x02", &block], [b"\0\x03\0\x03", b"1"]];
             let parts: Vec<_> = packets.as_flattened().iter().map(|part| IoSlice::new(part)).collect();
             socket.send_blocks(&parts).unwrap();
             for expected in packets {
                 let mut buffer = [0; 600];
                 let (len, from) = client.recv_from(&mut buffer).unwrap();
-                assert_eq!((&buffer[..len], from.ip().to_string()), (&expected.concat()[..], "127.0.0.9".to_owned()));
+                assert_eq!(
+                    (&buffer[..len], from.ip().to_string()),
+                    (&expected.concat()[..], "127.0.0.9".to_owned())
+                );
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Who is being served: caps, repeated requests, and what `GET /transfers` shows.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -12,12 +12,17 @@ use serde_json::{Value, json};
 use crate::protocol::options::Agreement;
 use crate::protocol::request::ReadRequest;
 
-/// Transfers of one address at a time. One more is refused with an ERROR that says so.
-pub const CLIENT_TRANSFERS_MAX: usize = 8;
-/// Transfers at a time. One more takes the place of one whose client has not answered for
+/// Transfers of one address at a time. One more takes the place of one that was not answered for
 /// [`UNANSWERED_AGE`], if there is such a one, and is refused with an ERROR otherwise.
+pub const CLIENT_TRANSFERS_MAX: usize = 8;
+/// Transfers at a time. One more takes the place of the oldest whose client has not answered yet, if there is
+/// such a one, and is refused with an ERROR otherwise.
 pub const TRANSFERS_MAX: usize = 2048;
-/// How long a client's first answer may take before its place may be given to another.
+/// Transfers whose client has not answered yet: behind a forged address nobody ever will. One more takes the
+/// place of the oldest, which a living client gave up within milliseconds by answering.
+pub const UNANSWERED_MAX: usize = 512;
+/// How long the first answer may take before a client that has [`CLIENT_TRANSFERS_MAX`] loses the place to a
+/// request of its own: it was reset, or somebody else used its address.
 pub const UNANSWERED_AGE: Duration = Duration::from_secs(2);
 
 /// The transfers under way.
@@ -31,8 +36,11 @@ pub struct Table {
 struct Inner {
     next_id: u64,
     active: HashMap<u64, Arc<Info>>,
-    of_client: HashMap<IpAddr, usize>,
+    /// Each client's transfers, oldest first.
+    of_client: HashMap<IpAddr, Vec<u64>>,
     of_request: HashMap<(SocketAddr, ReadRequest), u64>,
+    /// Those not answered when last looked at, oldest first; never more than [`UNANSWERED_MAX`].
+    unanswered: VecDeque<u64>,
 }
 
 /// What is known of one transfer; its worker keeps it up to date.
@@ -103,7 +111,8 @@ impl Table {
         Self { in_flight, ..Self::default() }
     }
 
-    /// Takes a place for `request` of `peer`.
+    /// Takes a place for `request` of `peer`. The second is the transfer that had to give way to it, if any:
+    /// its worker is to be told.
     ///
     /// # Errors
     /// Why there is none.
@@ -112,20 +121,15 @@ impl Table {
         peer: SocketAddr,
         request: ReadRequest,
         now: Instant,
-    ) -> Result<Slot, Busy> {
+    ) -> Result<(Slot, Option<Arc<Info>>), Busy> {
         let mut inner = self.lock();
         let key = (peer, request);
         let same = inner.of_request.get(&key).and_then(|id| inner.active.get(id));
         // Once the client has answered, the same request is a new one: a reader that was reset.
-        if let Some(info) = same.filter(|info| !info.answered.load(Ordering::Relaxed)) {
+        if let Some(info) = same.filter(|info| info.is_unanswered()) {
             return Err(Busy::Repeated(Arc::clone(info)));
         }
-        if inner.of_client.get(&peer.ip()).is_some_and(|&count| count >= CLIENT_TRANSFERS_MAX) {
-            return Err(Busy::Client);
-        }
-        if inner.active.len() >= TRANSFERS_MAX && !inner.displace(now) {
-            return Err(Busy::Server);
-        }
+        let displaced = inner.make_room(peer.ip(), now)?;
         let id = inner.next_id;
         inner.next_id += 1;
         let info = Arc::new(Info {
@@ -140,10 +144,11 @@ impl Table {
             displaced: AtomicBool::new(false),
         });
         inner.of_request.insert(key, id);
-        *inner.of_client.entry(peer.ip()).or_default() += 1;
+        inner.of_client.entry(peer.ip()).or_default().push(id);
+        inner.unanswered.push_back(id);
         inner.active.insert(id, Arc::clone(&info));
         self.in_flight.set(inner.active.len() as i64);
-        Ok(Slot { info, table: Arc::clone(self) })
+        Ok((Slot { info, table: Arc::clone(self) }, displaced))
     }
 
     /// How many there are.
@@ -169,16 +174,36 @@ impl Table {
 }
 
 impl Inner {
-    /// Frees the place of the oldest client that has not answered, if that is long ago.
-    fn displace(&mut self, now: Instant) -> bool {
-        let unanswered = self.active.values().filter(|info| {
-            !info.answered.load(Ordering::Relaxed)
-                && now.saturating_duration_since(info.started) >= UNANSWERED_AGE
-        });
-        let Some(oldest) = unanswered.min_by_key(|info| info.id).cloned() else { return false };
-        oldest.displaced.store(true, Ordering::Relaxed);
-        self.remove(&oldest);
-        true
+    /// Sees to it that one more transfer of `client` has a place; returns the one that gave way, if any.
+    fn make_room(&mut self, client: IpAddr, now: Instant) -> Result<Option<Arc<Info>>, Busy> {
+        let own = self.of_client.get(&client).filter(|own| own.len() >= CLIENT_TRANSFERS_MAX);
+        if let Some(own) = own {
+            let long_ago = |id: &&u64| {
+                self.active.get(id).is_some_and(|info| {
+                    info.is_unanswered() && now.saturating_duration_since(info.started) >= UNANSWERED_AGE
+                })
+            };
+            let id = own.iter().find(long_ago).copied().ok_or(Busy::Client)?;
+            return Ok(self.displace(id));
+        }
+        if self.unanswered.len() < UNANSWERED_MAX && self.active.len() < TRANSFERS_MAX {
+            return Ok(None);
+        }
+        let active = &self.active;
+        self.unanswered.retain(|id| active.get(id).is_some_and(|info| info.is_unanswered()));
+        if self.unanswered.len() < UNANSWERED_MAX && self.active.len() < TRANSFERS_MAX {
+            return Ok(None);
+        }
+        let oldest = self.unanswered.front().copied().ok_or(Busy::Server)?;
+        Ok(self.displace(oldest))
+    }
+
+    fn displace(&mut self, id: u64) -> Option<Arc<Info>> {
+        self.unanswered.retain(|other| *other != id);
+        let info = self.active.get(&id).cloned()?;
+        info.displaced.store(true, Ordering::Relaxed);
+        self.remove(&info);
+        Some(info)
     }
 
     fn remove(&mut self, info: &Info) {
@@ -189,9 +214,9 @@ impl Inner {
         if self.of_request.get(&key) == Some(&info.id) {
             self.of_request.remove(&key);
         }
-        if let Some(count) = self.of_client.get_mut(&info.peer.ip()) {
-            *count -= 1;
-            if *count == 0 {
+        if let Some(own) = self.of_client.get_mut(&info.peer.ip()) {
+            own.retain(|id| *id != info.id);
+            if own.is_empty() {
                 self.of_client.remove(&info.peer.ip());
             }
         }
@@ -207,6 +232,10 @@ impl Drop for Slot {
 }
 
 impl Info {
+    fn is_unanswered(&self) -> bool {
+        !self.answered.load(Ordering::Relaxed)
+    }
+
     /// The transfer as `GET /transfers` shows it.
     pub fn to_json(&self, now: Instant) -> Value {
         let terms = self.terms.get();
@@ -227,61 +256,4 @@ impl Info {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::protocol::request;
-
-    fn asked(name: &str) -> ReadRequest {
-        request::parse(format!("\0\x01{name}\0octet\0").as_bytes()).unwrap()
-    }
-
-    fn peer(address: u32, port: u16) -> SocketAddr {
-        SocketAddr::new(std::net::Ipv4Addr::from(address).into(), port)
-    }
-
-    #[test]
-    fn t37_a_request_is_served_once_until_it_is_answered() {
-        let table = Arc::new(Table::default());
-        let now = faros_common::clock::now();
-        let slot = table.begin(peer(1, 2070), asked("a"), now).unwrap();
-        for _ in 0..1000 {
-            assert!(matches!(table.begin(peer(1, 2070), asked("a"), now), Err(Busy::Repeated(_))));
-        }
-        assert_eq!(table.len(), 1);
-        slot.info.answered.store(true, Ordering::Relaxed);
-        let again = table.begin(peer(1, 2070), asked("a"), now).unwrap();
-        drop(slot);
-        assert!(matches!(table.begin(peer(1, 2070), asked("a"), now), Err(Busy::Repeated(_))));
-        drop(again);
-        assert!(table.is_empty());
-        assert!(table.lock().of_request.is_empty() && table.lock().of_client.is_empty());
-    }
-
-    #[test]
-    fn t38_one_client_gets_no_more_than_its_share() {
-        let table = Arc::new(Table::default());
-        let now = faros_common::clock::now();
-        let slots: Vec<_> =
-            (0..8).map(|port| table.begin(peer(1, 1000 + port), asked("a"), now).unwrap()).collect();
-        assert!(matches!(table.begin(peer(1, 99), asked("a"), now), Err(Busy::Client)));
-        assert!(table.begin(peer(2, 99), asked("a"), now).is_ok());
-        drop(slots);
-        assert!(table.begin(peer(1, 99), asked("a"), now).is_ok());
-    }
-
-    #[test]
-    fn t38_a_flood_of_clients_that_never_answer_does_not_shut_others_out() {
-        let table = Arc::new(Table::default());
-        let start = faros_common::clock::now();
-        let flood: Vec<_> = (0..TRANSFERS_MAX as u32)
-            .map(|address| table.begin(peer(address, 99), asked("a"), start).unwrap())
-            .collect();
-        assert!(matches!(table.begin(peer(1 << 20, 99), asked("a"), start), Err(Busy::Server)));
-        let later = start + UNANSWERED_AGE;
-        let _slot = table.begin(peer(1 << 20, 99), asked("a"), later).unwrap();
-        assert!(flood[0].info.displaced.load(Ordering::Relaxed));
-        assert_eq!(table.len(), TRANSFERS_MAX);
-        flood.iter().for_each(|slot| slot.info.answered.store(true, Ordering::Relaxed));
-        assert!(matches!(table.begin(peer(1 << 21, 99), asked("a"), later), Err(Busy::Server)));
-    }
-}
+mod tests;

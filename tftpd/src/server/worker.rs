@@ -14,10 +14,11 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use faros_common::{clock, tasks};
-use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
+use rustix::event::{Timespec, epoll};
 
 use super::active::{Active, Broken, Ready, Scratch};
-use super::report::{Reporter, file_of};
+use super::handle::Command;
+use super::report::Reporter;
 use super::spin::{Crowd, Spin};
 use crate::files::Refusal;
 use crate::protocol::packet::{self, ErrorCode, FromClient};
@@ -25,6 +26,8 @@ use crate::protocol::transfer::{Action, Outcome};
 
 /// The longest sleep, so that a worker without work still shows that it lives.
 const SLEEP_MAX: Duration = Duration::from_millis(500);
+/// Coming back from a sleep so much too late is no matter of a busy processor any more.
+const STOOD_STILL: Duration = Duration::from_secs(1);
 /// Events taken from the kernel at once.
 const EVENTS_MAX: usize = 64;
 /// Packets read from one socket before others get their turn.
@@ -32,95 +35,19 @@ const PACKETS_PER_TURN: usize = 4;
 /// The longest packet of a client that is read, in octets; an ERROR's text beyond is cut.
 const PACKET_BYTES_MAX: usize = 600;
 /// The event that is no transfer's.
-const WAKE: u64 = u64::MAX;
+pub(super) const WAKE: u64 = u64::MAX;
 
-/// What a worker is told.
-#[derive(Debug)]
-pub enum Command {
-    /// Send a file.
-    Start(Box<Ready>),
-    /// The request of the transfer with this number came again.
-    Repeated(u64),
-    /// End as soon as nothing is under way.
-    Drain,
-}
-
-/// The line to a worker.
-#[derive(Debug)]
-pub struct Handle {
-    commands: mpsc::Sender<Command>,
-    wake: Arc<OwnedFd>,
-    shared: Arc<Shared>,
-    crowd: Arc<Crowd>,
-}
-
+/// What a worker tells its handle.
 #[derive(Debug, Default)]
-struct Shared {
-    transfers: AtomicUsize,
-    turns: AtomicU64,
-}
-
-impl Handle {
-    /// Starts a worker thread.
-    ///
-    /// # Errors
-    /// The system's refusal.
-    pub fn start(
-        reporter: Reporter,
-        crowd: Arc<Crowd>,
-    ) -> io::Result<(Self, std::thread::JoinHandle<Option<()>>)> {
-        let (commands, receiver) = mpsc::channel();
-        let wake = Arc::new(eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?);
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        epoll::add(&epoll, &wake, epoll::EventData::new_u64(WAKE), epoll::EventFlags::IN)?;
-        let shared = Arc::new(Shared::default());
-        let mut worker = Worker {
-            epoll,
-            wake: Arc::clone(&wake),
-            commands: receiver,
-            shared: Arc::clone(&shared),
-            reporter,
-            transfers: Vec::new(),
-            free: Vec::new(),
-            timers: BinaryHeap::new(),
-            scratch: Scratch::default(),
-            spin: Spin::default(),
-            crowd: Arc::clone(&crowd),
-            draining: false,
-        };
-        let thread = tasks::spawn_thread("tftpd-data", move || worker.run())?;
-        Ok((Self { commands, wake, shared, crowd }, thread))
-    }
-
-    /// Gives the worker a transfer, which counts from now on: of requests that come together each shall find
-    /// another worker. `false`: the worker is gone.
-    pub fn give(&self, ready: Ready) -> bool {
-        if self.shared.transfers.fetch_add(1, Ordering::Relaxed) == 0 {
-            self.crowd.enter();
-        }
-        self.tell(Command::Start(Box::new(ready)))
-    }
-
-    /// Tells the worker. `false`: it is gone.
-    pub fn tell(&self, command: Command) -> bool {
-        let told = self.commands.send(command).is_ok();
-        // A full counter wakes as well as a new one.
-        let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
-        told
-    }
-
+pub(super) struct Shared {
     /// How many transfers it has.
-    pub fn transfers(&self) -> usize {
-        self.shared.transfers.load(Ordering::Relaxed)
-    }
-
+    pub(super) transfers: AtomicUsize,
     /// How often its loop has gone round.
-    pub fn turns(&self) -> u64 {
-        self.shared.turns.load(Ordering::Relaxed)
-    }
+    pub(super) turns: AtomicU64,
 }
 
-struct Worker {
+/// A thread's state. See the module.
+pub(super) struct Worker {
     epoll: OwnedFd,
     wake: Arc<OwnedFd>,
     commands: mpsc::Receiver<Command>,
@@ -150,7 +77,33 @@ fn place_of(key: u64) -> usize {
 }
 
 impl Worker {
-    fn run(&mut self) {
+    /// A worker without transfers; `epoll` watches `wake` under the name [`WAKE`].
+    pub(super) fn new(
+        epoll: OwnedFd,
+        wake: Arc<OwnedFd>,
+        commands: mpsc::Receiver<Command>,
+        shared: Arc<Shared>,
+        reporter: Reporter,
+        crowd: Arc<Crowd>,
+    ) -> Self {
+        Self {
+            epoll,
+            wake,
+            commands,
+            shared,
+            reporter,
+            transfers: Vec::new(),
+            free: Vec::new(),
+            timers: BinaryHeap::new(),
+            scratch: Scratch::default(),
+            spin: Spin::default(),
+            crowd,
+            draining: false,
+        }
+    }
+
+    /// Serves until it is told to drain and nothing is under way.
+    pub(super) fn run(&mut self) {
         let mut events = Vec::with_capacity(EVENTS_MAX);
         let mut now = clock::now();
         while !self.draining || self.shared.transfers.load(Ordering::Relaxed) > 0 {
@@ -163,7 +116,8 @@ impl Worker {
             let timeout = Timespec::try_from(sleep).unwrap_or(Timespec { tv_sec: 0, tv_nsec: 1_000_000 });
             let waited =
                 epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), Some(&timeout));
-            now = clock::now();
+            let before = std::mem::replace(&mut now, clock::now());
+            self.make_up_for(now.saturating_duration_since(before + sleep));
             self.spin.looked(waited.is_ok_and(|count| count > 0), sleep.is_zero(), now);
             for event in events.drain(..) {
                 match event.data.u64() {
@@ -172,6 +126,15 @@ impl Worker {
                 }
             }
             self.fire_timers(now);
+        }
+    }
+
+    /// A process that was stopped, or a machine that was paused, heard nothing in between: it is not the
+    /// clients that were silent.
+    fn make_up_for(&mut self, late: Duration) {
+        if late >= STOOD_STILL {
+            let transfers = self.transfers.iter_mut().filter_map(|place| place.active.as_mut());
+            transfers.for_each(|active| active.transfer.on_standstill(late));
         }
     }
 
@@ -190,22 +153,21 @@ impl Worker {
                         self.ended();
                     }
                 }
-                Command::Repeated(id) => {
-                    let keys: Vec<u64> =
-                        self.transfers.iter().filter(|place| place.is(id)).map(|place| place.key).collect();
-                    for key in keys {
-                        self.contained(key, |worker, active| {
-                            let action = active.transfer.on_repeated_request(now);
-                            worker.perform(active, action)
-                        });
-                    }
-                }
+                Command::Repeated(id) => self.with_transfer(id, |worker, active| {
+                    let action = active.transfer.on_repeated_request(now);
+                    worker.perform(active, action)
+                }),
+                Command::Displaced(id) => self.with_transfer(id, |_, _| false),
                 Command::Drain => self.draining = true,
             }
         }
     }
 
     fn start(&mut self, ready: Ready, now: Instant) {
+        if ready.slot.info.displaced.load(Ordering::Relaxed) {
+            self.ended();
+            return;
+        }
         let (active, action) = Active::start(ready, now);
         let index = self.free.pop().unwrap_or_else(|| {
             self.transfers.push(Place::default());
@@ -226,6 +188,13 @@ impl Worker {
         }
         place.active = Some(active);
         self.contained(key, |worker, active| worker.perform(active, action));
+    }
+
+    /// As [`Worker::contained`], for the transfer with number `id`, if it is under way.
+    fn with_transfer(&mut self, id: u64, handle: impl FnOnce(&mut Self, &mut Active) -> bool) {
+        if let Some(place) = self.transfers.iter().find(|place| place.is(id)) {
+            self.contained(place.key, handle);
+        }
     }
 
     /// Lets `handle` work on a transfer, which is over when it returns `false` or panics.
@@ -271,10 +240,6 @@ impl Worker {
             }
             place.timer = None;
             self.contained(key, |worker, active| {
-                if active.slot.info.displaced.load(Ordering::Relaxed) {
-                    worker.reporter.counters.failed("displaced");
-                    return false;
-                }
                 if active.transfer.deadline() > now {
                     return true;
                 }
@@ -364,8 +329,7 @@ impl Worker {
 
     fn give_up(&self, active: &Active, refusal: &Refusal) {
         let _ = active.socket.send(&packet::error(refusal.code, &refusal.text));
-        let info = &active.slot.info;
-        self.reporter.refused(info.peer, &file_of(info), refusal);
+        self.reporter.gave_up(&active.slot.info, refusal);
     }
 }
 

@@ -9,6 +9,7 @@ impl Machine {
         out: &mut Vec<Action>,
     ) -> Result<(), DropReason> {
         let Exchange { request, who, now, .. } = exchange;
+        self.loops.on_discover(who.client.hardware);
         let wish = request.requested_address().map_err(|_| DropReason::BadOption)?;
         if request.server_identifier().is_ok_and(|server| {
             server.is_some_and(|server| server != answer::server_identifier(&self.config, request))
@@ -45,6 +46,10 @@ impl Machine {
             self.prober.check(proposal.address, *now, out);
         }
         let earlier = self.leases.at(proposal.address);
+        if proposal.reserved && earlier.is_none_or(|lease| !lease.is_live(*now)) {
+            // It is offered all the same, for nobody else may have it; but a squatter must not go unnoticed.
+            self.prober.check(proposal.address, *now, out);
+        }
         let keep = earlier.filter(|lease| lease.state == State::Active && lease.is_live(*now));
         let lease = match keep {
             // A machine that starts again still holds its lease; an offer must not shorten it.
@@ -66,17 +71,19 @@ impl Machine {
                 firmware: who.client.uuid.is_some(),
             },
         };
-        self.drop_other_offer(who, proposal.address, *now);
+        self.drop_other_offer(who, proposal.address);
         self.leases.put(lease, &self.config);
     }
 
     /// A client holds one dynamic address at a time: an earlier offer to it is free again.
-    pub(super) fn drop_other_offer(&mut self, who: &Who<'_>, address: Ipv4Addr, now: Time) {
-        let other = self
-            .view(now)
-            .leases
-            .of_hardware(who.client.hardware)
-            .filter(|lease| lease.address != address && lease.state == State::Offered);
+    pub(super) fn drop_other_offer(&mut self, who: &Who<'_>, address: Ipv4Addr) {
+        let client = &who.client;
+        let other = if client.hardware.address().is_empty() {
+            client.client_id.as_deref().and_then(|id| self.leases.of_client_id(id))
+        } else {
+            self.leases.of_hardware(client.hardware)
+        };
+        let other = other.filter(|lease| lease.address != address && lease.state == State::Offered);
         if let Some(other) = other.map(|lease| lease.address) {
             self.leases.remove(other, &self.config);
         }
@@ -135,7 +142,7 @@ impl Machine {
         let event = if earlier.is_some() { "lease_renewed" } else { "lease_granted" };
         let earlier_name = earlier.and_then(|lease| lease.host_name.clone());
         self.note_move(exchange, address, out);
-        self.drop_other_offer(who, address, *now);
+        self.drop_other_offer(who, address);
         let lease = Lease {
             address,
             client,

@@ -105,7 +105,9 @@ impl Machine {
         out: &mut Vec<Action>,
     ) -> Result<(), DropReason> {
         let Exchange { request, who, now, .. } = exchange;
-        if !self.config.prefix.contains(&request.message.ciaddr) {
+        let ciaddr = request.message.ciaddr;
+        let ours = ciaddr == self.config.server;
+        if ours || !self.config.prefix.contains(&ciaddr) || !is_host(ciaddr, &self.config) {
             return Err(DropReason::InformOutside);
         }
         let boot = self.boot(request, who, *now);

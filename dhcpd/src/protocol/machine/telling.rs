@@ -33,8 +33,9 @@ impl Machine {
         let counted =
             boot::decide(exchange.request, &self.config.boot, hardware, who.client.uuid, Chain::Sound);
         let counted = counted.usual.as_deref().unwrap_or(usual);
-        let looping = self.loops.judge(hardware, counted, *now) == Chain::Looping;
-        self.loops.record(hardware, counted, *now);
+        let xid = exchange.request.message.xid;
+        let looping = self.loops.judge(hardware, counted, xid, *now) == Chain::Looping;
+        self.loops.record(hardware, counted, xid, *now);
         if looping {
             out.push(Action::Emit(
                 self.described(exchange, "boot_loop")

@@ -93,6 +93,40 @@ fn t29_a_duplicate_ack_sends_nothing_in_lock_step() {
 }
 
 #[test]
+fn t29_after_a_duplicate_ack_the_block_under_way_gets_a_second() {
+    let (mut transfer, now) = sending(1, 10);
+    assert_eq!(transfer.on_ack(1, now + ms(1)), blocks(2, 1));
+    assert!(transfer.deadline() < now + ms(500), "without duplicates a loss is noticed sooner");
+    transfer.on_ack(1, now + ms(2));
+    assert_eq!(transfer.deadline(), now + ms(1001));
+    assert_eq!(transfer.on_timeout(now + ms(1001)), blocks(2, 1));
+}
+
+#[test]
+fn t29_an_interval_set_by_the_client_is_kept_whatever_comes_twice() {
+    let start = epoch();
+    let mut agreement = agreement(1, true);
+    agreement.timeout = Some(Duration::from_secs(3));
+    let (mut transfer, _) = Transfer::start(&agreement, Some(10), start);
+    transfer.on_ack(0, start);
+    transfer.on_ack(1, start + ms(1));
+    transfer.on_ack(1, start + ms(2));
+    assert_eq!(transfer.deadline(), start + ms(3001));
+}
+
+#[test]
+fn x28_a_standstill_of_ours_is_not_the_client_s_silence() {
+    for still in [Duration::from_secs(40), Duration::from_secs(3600)] {
+        let (mut transfer, now) = sending(1, 10);
+        let later = now + still;
+        transfer.on_standstill(still);
+        assert_eq!(transfer.on_timeout(later), blocks(1, 1));
+        assert_eq!(transfer.on_ack(0, later + ms(1)), Action::Drop(DropReason::AckRepeated));
+        assert_eq!(transfer.on_ack(1, later + ms(2)), blocks(2, 1));
+    }
+}
+
+#[test]
 fn a_repeated_ack_restarts_a_window_once_per_round_trip() {
     let (mut transfer, now) = sending(4, 100);
     assert_eq!(transfer.on_ack(4, now + ms(1)), blocks(5, 4));

@@ -260,3 +260,28 @@ fn mutated_captures_leave_a_reason_or_a_reply_each() {
     assert!(bench.machine.leases().iter().len() <= 17, "the table is bounded by the pool");
     assert_eq!(bench.reply(discover(CP1)).yiaddr, RESERVED);
 }
+
+#[test]
+fn a_relay_that_is_no_host_gets_no_answer() {
+    let mut bench = Bench::new();
+    let link = [5, 4, 192, 168, 8, 0];
+    for giaddr in [
+        Ipv4Addr::new(192, 168, 8, 255),
+        Ipv4Addr::new(192, 168, 8, 0),
+        Ipv4Addr::BROADCAST,
+        Ipv4Addr::LOCALHOST,
+        Ipv4Addr::new(224, 0, 0, 1),
+    ] {
+        let packet = discover(stranger(1)).giaddr(giaddr).option(code::RELAY_AGENT, &link);
+        assert_eq!(bench.reason(packet), DropReason::UnknownSubnet, "{giaddr}");
+    }
+}
+
+#[test]
+fn inform_from_an_address_that_is_no_clients_is_dropped() {
+    let mut bench = Bench::new();
+    for ciaddr in [SERVER, Ipv4Addr::new(192, 168, 8, 255), Ipv4Addr::new(192, 168, 8, 0)] {
+        let packet = Packet::new(MessageType::Inform, stranger(1)).ciaddr(ciaddr);
+        assert_eq!(bench.reason(packet), DropReason::InformOutside, "{ciaddr}");
+    }
+}

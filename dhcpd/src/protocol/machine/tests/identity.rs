@@ -168,3 +168,18 @@ fn a_node_without_a_reserved_address_has_a_dynamic_one_for_all_its_cards() {
     assert_eq!(bench.dora(CP1_SECOND_CARD), address);
     assert_eq!(bench.reply(discover(CP1)).text(12).as_deref(), Some("cp1.edge.example.com"));
 }
+
+#[test]
+fn clients_without_a_card_keep_their_offers_beside_one_another() {
+    let nobody = |kind, id: u8| {
+        Packet::new(kind, [0; 6])
+            .field(1, &[32, 0])
+            .field(28, &[0; 6])
+            .option(code::CLIENT_IDENTIFIER, &[0xff, id, id])
+    };
+    let mut bench = Bench::new();
+    let first = bench.reply(nobody(MessageType::Discover, 1)).yiaddr;
+    let second = bench.reply(nobody(MessageType::Discover, 2)).yiaddr;
+    assert_ne!(first, second);
+    assert_eq!(bench.state(first), Some(State::Offered), "the second client cost the first its offer");
+}

@@ -91,8 +91,10 @@ fn a_looping_ipxe_in_disguise_gets_its_script() {
     let mut bench = Bench::new();
     let disguised = |packet: Packet| pxe(packet).option(55, &[1, 3, 6, 67, 175, 203]);
     for _ in 0..2 {
+        bench.reply(disguised(discover(CP1)));
         bench.reply(disguised(select(CP1, RESERVED)));
     }
+    bench.reply(disguised(discover(CP1)));
     let ack = bench.reply(disguised(select(CP1, RESERVED)));
     assert!(ack.text(67).unwrap().contains("/boot/ipxe?mac=52-54-00-00-08-11"));
     assert!(bench.has_event("boot_loop"));
@@ -107,4 +109,16 @@ fn a_full_name_option_is_answered_in_its_form() {
     assert_eq!(ack.option(81).unwrap(), b"\x03\xff\xffcp1.edge.example.com");
     let ack = bench.reply(discover(stranger(1)).option(81, b"\x08\x00\x00abc"));
     assert_eq!(ack.option(81).unwrap(), b"\x08\xff\xffabc.edge.example.com");
+}
+
+#[test]
+fn a_request_repeated_for_a_lost_ack_is_no_loop() {
+    let mut bench = Bench::new();
+    let card = stranger(1);
+    let offer = bench.reply(pxe(discover(card)));
+    for _ in 0..5 {
+        let ack = bench.after_secs(2).reply(pxe(select(card, offer.yiaddr)));
+        assert_eq!(ack.text(code::BOOTFILE_NAME), offer.text(code::BOOTFILE_NAME));
+        assert!(!bench.has_event("boot_loop"));
+    }
 }

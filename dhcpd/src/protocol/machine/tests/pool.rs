@@ -232,3 +232,18 @@ fn what_was_on_disk_is_there_after_a_restart() {
     }
     assert!(!addresses.contains(&restarted.dora(stranger(77))));
 }
+
+#[test]
+fn a_squatter_on_a_reserved_address_is_told_and_the_nodes_own_cards_are_not() {
+    for (answering, conflict) in [(stranger(66), true), (CP1, false), (CP1_SECOND_CARD, false)] {
+        let mut bench = Bench::new();
+        bench.machine.on_link(true);
+        assert_eq!(bench.reply(discover(CP1)).yiaddr, RESERVED);
+        assert!(bench.actions.iter().any(|action| matches!(action, Action::Probe(RESERVED))));
+        let mut out = Vec::new();
+        bench.machine.on_address_in_use(RESERVED, Hardware::new(1, &answering), bench.now, &mut out);
+        bench.actions = out;
+        assert_eq!(bench.has_event("dhcp_address_conflict"), conflict, "{answering:?}");
+        assert_eq!(bench.reply(select(CP1, RESERVED)).yiaddr, RESERVED, "it stays reserved");
+    }
+}

@@ -1,123 +1,14 @@
-//! The contract of every daemon, shown on the smallest one (`examples/echo.rs`).
+//! From the start to the end of a daemon that is left in peace.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::UdpSocket;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixDatagram, UnixStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Mutex;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-const SITE: &str = "version = 1\n[cluster]\nname = \"edge\"\ndomain = \"example.com\"\n[lan]\ninterface = \"lo\"\naddress = \"127.0.77.1/24\"\n";
-
-/// All tests listen on the same port.
-static PORT: Mutex<()> = Mutex::new(());
-
-fn executable() -> PathBuf {
-    let mut path = std::env::current_exe().unwrap();
-    path.pop();
-    path.pop();
-    let path = path.join("examples/echo");
-    if !path.exists() {
-        // `cargo test --test daemon` alone builds no examples.
-        let built = Command::new(env!("CARGO")).args(["build", "--package=faros-common", "--example=echo"]).status();
-        assert!(built.unwrap().success());
-    }
-    path
-}
-
-struct Echo {
-    child: Child,
-    directory: tempfile::TempDir,
-    _port: std::sync::MutexGuard<'static, ()>,
-}
-
-impl Echo {
-    fn start(prepare: impl FnOnce(&mut Command)) -> Self {
-        let port = PORT.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let directory = tempfile::tempdir().unwrap();
-        fs::set_permissions(directory.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-        fs::write(directory.path().join("site.toml"), SITE).unwrap();
-        let mut command = Command::new(executable());
-        command.args(arguments(directory.path())).stderr(Stdio::piped());
-        prepare(&mut command);
-        let child = command.spawn().unwrap();
-        let mut echo = Self { child, directory, _port: port };
-        for _ in 0..200 {
-            if echo.socket().exists() && UnixStream::connect(echo.socket()).is_ok() {
-                return echo;
-            }
-            assert!(echo.child.try_wait().unwrap().is_none(), "ended early: {}", echo.stderr());
-            std::thread::sleep(Duration::from_millis(25));
-        }
-        panic!("not ready");
-    }
-
-    fn socket(&self) -> PathBuf {
-        self.directory.path().join("run/echo.sock")
-    }
-
-    fn request(&self, head: &str) -> String {
-        let mut stream = UnixStream::connect(self.socket()).unwrap();
-        write!(stream, "{head} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
-    }
-
-    fn status(&self) -> serde_json::Value {
-        let answer = self.request("GET /status");
-        serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
-    }
-
-    fn echo(&self, text: &[u8]) -> Option<Vec<u8>> {
-        let socket = UdpSocket::bind("127.0.77.9:0").unwrap();
-        socket.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
-        socket.send_to(text, "127.0.77.1:7007").unwrap();
-        let mut buffer = [0; 100];
-        let length = socket.recv(&mut buffer).ok()?;
-        Some(buffer[..length].to_vec())
-    }
-
-    fn signal(&self, name: &str) {
-        assert!(Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap().success());
-    }
-
-    fn end(mut self) -> ExitStatus {
-        self.signal("TERM");
-        self.child.wait().unwrap()
-    }
-
-    fn stderr(&mut self) -> String {
-        let mut text = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut text).unwrap();
-        text
-    }
-}
-
-impl Drop for Echo {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn arguments(directory: &Path) -> Vec<String> {
-    let below = |name: &str| directory.join(name).display().to_string();
-    ["--site", &below("site.toml"), "--state-dir", &below("state"), "--run-dir", &below("run")].map(String::from).into()
-}
-
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    for _ in 0..200 {
-        if holds() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(25));
-    }
-    panic!("never: {what}");
-}
+use crate::{Echo, SITE, arguments, eventually, executable, port};
 
 #[test]
 fn it_serves_and_ends_cleanly() {
@@ -189,26 +80,6 @@ fn a_follower_sees_what_happens_after_a_given_event() {
 }
 
 #[test]
-fn privilege_is_given_up() {
-    let echo = Echo::start(|_| ());
-    let pid = echo.child.id();
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let field = |name: &str| {
-        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
-        line.split_once(':').unwrap().1.trim().to_owned()
-    };
-    assert_eq!(field("CapEff"), "0000000000000000");
-    assert_eq!(field("CapPrm"), "0000000000000000");
-    assert_eq!(field("NoNewPrivs"), "1");
-    assert_eq!(field("Seccomp"), "2");
-    assert!(!field("Uid").split_whitespace().any(|id| id == "0"));
-    assert_eq!(field("Groups"), "");
-    let report = echo.status();
-    assert_eq!(report["service"]["may_read_root"], false);
-    assert_eq!(report["confinement"]["seccomp"], true);
-}
-
-#[test]
 fn the_service_manager_hears_that_it_is_ready_and_alive() {
     let directory = tempfile::tempdir().unwrap();
     fs::set_permissions(directory.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
@@ -236,12 +107,10 @@ fn the_service_manager_hears_that_it_is_ready_and_alive() {
 
 #[test]
 fn a_socket_that_is_handed_over_is_used() {
-    let socket = {
-        let _port = PORT.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        UdpSocket::bind("127.0.77.1:7007").unwrap()
-    };
+    let port = port();
+    let socket = UdpSocket::bind("127.0.77.1:7007").unwrap();
     let fd = socket.as_raw_fd();
-    let echo = Echo::start(|command| {
+    let echo = Echo::start_with(port, |command| {
         // The shell moves the socket to descriptor 3 and keeps its pid for the daemon.
         let mut shell = Command::new("sh");
         shell.args(["-c", &format!("exec 3<&{fd}; export LISTEN_PID=$$ LISTEN_FDS=1; exec \"$0\" \"$@\"")]);
