@@ -27,7 +27,11 @@ pub(crate) fn run(session: &mut Session, command: &JournalCommand) -> Result<Exi
         JournalCommand::Repair { file } => {
             let (directory, name) = parts(file)?;
             let report = journal::salvage(directory, name).map_err(|error| failed(&error))?;
-            session.show(&Repaired { kept: report.records, lost: report.records_lost, cut: report.bytes_cut })?;
+            session.show(&Repaired {
+                kept: report.records,
+                lost: report.records_lost,
+                cut: report.bytes_cut,
+            })?;
             Ok(Exit::Done)
         }
     }

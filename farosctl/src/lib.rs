@@ -116,7 +116,11 @@ async fn ask(command: Command, session: &mut Session) -> Result<Exit, Failure> {
         Command::Boot(command) => boot::run(session, command).await,
         Command::Reload { daemons } => reload::run(session, &daemons).await,
         Command::Wait(arguments) => wait::run(session, &arguments).await,
-        Command::Check { .. } | Command::Site(_) | Command::Completions { .. } | Command::Journal(_) | Command::Lab(_) => {
+        Command::Check { .. }
+        | Command::Site(_)
+        | Command::Completions { .. }
+        | Command::Journal(_)
+        | Command::Lab(_) => {
             unreachable!("performed without a runtime")
         }
     }

@@ -53,7 +53,7 @@ fn run(data: &[u8]) {
             }
             (_, Some(given), Some(found)) => assert_eq!(found.as_ref(), given, "option {code}"),
             (_, Some(_), None) => {
-                assert!(encoded.left_out.contains(&code), "option {code} is lost in silence")
+                assert!(encoded.left_out.contains(&code), "option {code} is lost in silence");
             }
             (_, None, found) => assert_eq!(found, None, "option {code} came from nowhere"),
         }

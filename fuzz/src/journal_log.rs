@@ -163,7 +163,7 @@ fn sealed(input: &mut Input<'_>) -> Vec<u8> {
     };
     while !input.is_empty() {
         let how = input.byte();
-        if how % 8 == 0 {
+        if how.is_multiple_of(8) {
             bytes.extend_from_slice(input.short());
             continue;
         }

@@ -35,7 +35,7 @@ fn run(data: &[u8]) {
         let hop_limit = if how & 4 != 0 { 255 } else { hop_limit };
         let mut sent = advertiser.on_timeout(now);
         if is_solicitation(message, hop_limit, source) {
-            assert!(hop_limit == 255 && message.len() >= 8 && message.len() % 8 == 0);
+            assert!(hop_limit == 255 && message.len() >= 8 && message.len().is_multiple_of(8));
             assert!(source.is_unspecified() || source.is_unicast_link_local(), "an answer beyond the link");
             if sent.is_none() {
                 sent = advertiser.on_solicitation(source, now);

@@ -44,7 +44,7 @@ fn run(data: &[u8]) {
     // A daemon may refuse its part, but says so.
     match faros_dhcpd::config::Config::of_site(&site) {
         Ok(config) => {
-            assert!(!addresses.iter().any(|&address| config.in_pool(address)), "reserved and leased")
+            assert!(!addresses.iter().any(|&address| config.in_pool(address)), "reserved and leased");
         }
         Err(findings) => assert!(!findings.is_empty()),
     }

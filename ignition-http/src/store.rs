@@ -46,7 +46,7 @@ enum Record {
         /// What the site file called this node's before.
         #[serde(default, skip_serializing_if = "Identities::is_empty")]
         former: Identities,
-        journey: Journey,
+        journey: Box<Journey>,
     },
     /// Whether a node without a record is new, or held because records were lost.
     Strangers { held: bool },
@@ -369,7 +369,7 @@ impl Entry {
 
     fn record(&self, name: &str) -> Vec<u8> {
         let Self { macs, uuid, former, journey, .. } = self.clone();
-        bytes(&Record::Node { name: name.to_owned(), macs, uuid, former, journey })
+        bytes(&Record::Node { name: name.to_owned(), macs, uuid, former, journey: Box::new(journey) })
     }
 }
 
@@ -403,7 +403,9 @@ fn replay(records: &[Vec<u8>]) -> Inner {
         match serde_json::from_slice(record) {
             Ok(Record::Node { name, macs, uuid, former, journey }) => {
                 let lsn = Lsn::default();
-                inner.nodes.insert(name, Entry { macs, uuid, former, journey, lsn, unsaved: false });
+                inner
+                    .nodes
+                    .insert(name, Entry { macs, uuid, former, journey: *journey, lsn, unsaved: false });
             }
             Ok(Record::Strangers { held }) => inner.hold_strangers = held,
             Err(error) => {

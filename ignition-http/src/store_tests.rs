@@ -222,7 +222,7 @@ async fn an_unreadable_record_holds_instead_of_arming() {
         macs: Vec::new(),
         former: Identities::default(),
         uuid: None,
-        journey: Journey::first_sight(0),
+        journey: Box::new(Journey::first_sight(0)),
     });
     let inner = replay(&[good, b"{\"kind\":\"node\"}".to_vec()]);
     assert!(inner.hold_strangers);

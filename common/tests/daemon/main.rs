@@ -54,13 +54,8 @@ impl Echo {
 
     /// [`Echo::start`] for a test that has used the port itself.
     fn start_with(port: Port, prepare: impl FnOnce(&mut Command)) -> Self {
-        let directory = ground();
-        let mut command = Command::new(executable());
-        command.args(arguments(directory.path())).stderr(Stdio::piped());
-        prepare(&mut command);
-        let child = command.spawn().unwrap();
-        let mut echo = Self { child, directory, _port: port };
-        for _ in 0..200 {
+        let mut echo = Self::launch(port, prepare);
+        for _ in 0..400 {
             if echo.socket().exists() && UnixStream::connect(echo.socket()).is_ok() {
                 return echo;
             }
@@ -68,6 +63,16 @@ impl Echo {
             std::thread::sleep(Duration::from_millis(25));
         }
         panic!("not ready");
+    }
+
+    /// Starts it without waiting until it serves.
+    fn launch(port: Port, prepare: impl FnOnce(&mut Command)) -> Self {
+        let directory = ground();
+        let mut command = Command::new(executable());
+        command.args(arguments(directory.path())).stderr(Stdio::piped());
+        prepare(&mut command);
+        let child = command.spawn().unwrap();
+        Self { child, directory, _port: port }
     }
 
     /// Posts to `path`; the body of the answer.

@@ -2,10 +2,9 @@
 
 use std::fs;
 use std::os::unix::net::UnixDatagram;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::{Echo, SITE, arguments, eventually, executable, ground, port};
+use crate::{Echo, SITE, eventually, ground, port};
 
 #[test]
 fn a_storm_of_reloads_ends_with_the_last_file() {
@@ -29,24 +28,15 @@ fn a_storm_of_reloads_ends_with_the_last_file() {
 
 #[test]
 fn a_reload_that_is_asked_for_during_the_start_does_not_end_it() {
-    let _port = port();
-    for delay in [0, 5, 10, 20, 40] {
-        let directory = ground();
-        let mut child = Command::new(executable())
-            .args(arguments(directory.path()))
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+    for delay in [0, 1, 3, 10] {
+        let mut echo = Echo::launch(port(), |_| ());
         // As soon as it is itself: while the system still loads the program, no program can help it.
-        let status = format!("/proc/{}/status", child.id());
-        while !fs::read_to_string(&status).unwrap().contains("SigBlk:\t0000000000000001") {}
+        while echo.process("SigBlk") != "0000000000000001" && !echo.socket().exists() {}
         std::thread::sleep(Duration::from_millis(delay));
-        let pid = child.id().to_string();
-        Command::new("kill").args(["-s", "HUP", &pid]).status().unwrap();
-        eventually("it serves", || directory.path().join("run/echo.sock").exists());
-        assert!(child.try_wait().unwrap().is_none());
-        Command::new("kill").args(["-s", "TERM", &pid]).status().unwrap();
-        assert_eq!(child.wait().unwrap().code(), Some(0), "after {delay} ms");
+        echo.signal("HUP");
+        eventually("it serves", || echo.socket().exists() || echo.child.try_wait().unwrap().is_some());
+        assert!(echo.child.try_wait().unwrap().is_none(), "after {delay} ms: {}", echo.stderr());
+        assert_eq!(echo.end().code(), Some(0));
     }
 }
 

@@ -25,7 +25,9 @@ pub(crate) fn run(session: &mut Session, file: Option<PathBuf>) -> Result<Exit, 
     };
     let exit = if report.has_errors() { Exit::SiteRefused } else { Exit::Done };
     // The source lines are for people at a terminal; a program or a log wants one line per finding.
-    let source = session.terminal.out_is_terminal.then(|| std::fs::read_to_string(&path).ok()).flatten();
+    // A pipe has given all it had.
+    let again = session.terminal.out_is_terminal && path.is_file();
+    let source = again.then(|| std::fs::read_to_string(&path).ok()).flatten();
     session.show(&Checked { report, source })?;
     Ok(exit)
 }

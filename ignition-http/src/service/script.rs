@@ -113,10 +113,8 @@ impl Service {
         if let Ok(applied) = &applied {
             let was_to_install = applied.before.installs() && !applied.after.installs();
             let unrecorded_end = was_to_install && applied.after == Stage::Disk;
-            if was_to_install {
-                if let Err(error) = self.store.durable(applied.lsn).await {
-                    warn!(event = "node_state_unwritten", node = %name, %error, "the state of a node is not on disk");
-                }
+            if was_to_install && let Err(error) = self.store.durable(applied.lsn).await {
+                warn!(event = "node_state_unwritten", node = %name, %error, "the state of a node is not on disk");
             }
             if unrecorded_end {
                 info!(event = "node_installed", node = %name, "a machine asked for the network after its installation");
