@@ -42,6 +42,7 @@
 
 pub mod code;
 pub mod config;
+pub mod icmp6;
 pub mod metrics;
 pub mod platform;
 pub mod protocol;

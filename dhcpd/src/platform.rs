@@ -7,7 +7,7 @@
 use std::ffi::c_int;
 use std::io;
 use std::mem::{size_of, zeroed};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use faros_common::site::Mac;
@@ -19,7 +19,7 @@ pub const BATCH: usize = 64;
 /// The longest datagram read; what is longer is cut, and then fails to frame.
 const DATAGRAM_BYTES_MAX: usize = 4096;
 
-const CONTROL_BYTES: usize = 64;
+pub(crate) const CONTROL_BYTES: usize = 64;
 
 /// Bytes of datagrams that may wait, bookkeeping included: a few thousand requests. The kernel doubles it.
 const QUEUE_BYTES: c_int = 2 << 20;
@@ -115,7 +115,7 @@ impl Inbox {
 /// Room for control messages, aligned as `cmsghdr` wants it.
 #[derive(Clone, Copy)]
 #[repr(align(8))]
-struct Control([u8; CONTROL_BYTES]);
+pub(crate) struct Control(pub(crate) [u8; CONTROL_BYTES]);
 
 /// The interface and destination address in the control messages of a datagram.
 fn packet_info(header: &libc::msghdr) -> Option<(u32, Ipv4Addr)> {
@@ -242,30 +242,7 @@ pub fn bind_arp(socket: RawFd, interface: u32) -> io::Result<()> {
     check(unsafe { libc::bind(socket, (&raw const address).cast(), size_of::<libc::sockaddr_ll>() as u32) })
 }
 
-/// A raw socket for router solicitations and advertisements.
-///
-/// # Errors
-/// As [`open_frames`], or where the kernel has no IPv6.
-pub fn open_icmp6() -> io::Result<OwnedFd> {
-    let socket = open(libc::AF_INET6, libc::SOCK_RAW, libc::IPPROTO_ICMPV6)?;
-    const ICMP6_FILTER: c_int = 1;
-    // Blocks every type but 133, router solicitation: a set bit blocks.
-    let mut filter = [u32::MAX; 8];
-    filter[133 >> 5] &= !(1 << (133 & 31));
-    // SAFETY: the pointer leads to an array of 32 bytes, which is what this option takes.
-    let done = unsafe {
-        libc::setsockopt(socket.as_raw_fd(), libc::IPPROTO_ICMPV6, ICMP6_FILTER, filter.as_ptr().cast(), 32)
-    };
-    check(done)?;
-    let fd = socket.as_raw_fd();
-    set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_MULTICAST_HOPS, 255)?;
-    set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS, 255)?;
-    set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_MULTICAST_LOOP, 0)?;
-    set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_RECVHOPLIMIT, 1)?;
-    Ok(socket)
-}
-
-fn open(family: c_int, kind: c_int, protocol: c_int) -> io::Result<OwnedFd> {
+pub(crate) fn open(family: c_int, kind: c_int, protocol: c_int) -> io::Result<OwnedFd> {
     // SAFETY: takes numbers only.
     let fd = unsafe { libc::socket(family, kind | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK, protocol) };
     check(fd)?;
@@ -330,109 +307,6 @@ pub fn receive_frame(socket: RawFd, buffer: &mut [u8]) -> io::Result<Option<(usi
     const PACKET_OUTGOING: u8 = 4;
     let own = address.sll_pkttype == PACKET_OUTGOING;
     Ok((!own).then_some((received as usize, address.sll_ifindex as u32)))
-}
-
-/// A router solicitation as it came in.
-#[derive(Clone, Copy, Debug)]
-pub struct Solicitation {
-    /// Bytes of the message.
-    pub length: usize,
-    /// Who sent it.
-    pub source: Ipv6Addr,
-    /// The interface it came in on.
-    pub interface: u32,
-    /// How many routers it could still have passed; 255: none was passed.
-    pub hop_limit: u8,
-}
-
-/// The next ICMPv6 message.
-///
-/// # Errors
-/// `WouldBlock` if nothing is waiting; else what the system says.
-pub fn receive_icmp6(socket: RawFd, buffer: &mut [u8]) -> io::Result<Solicitation> {
-    // SAFETY: plain C structures for which all-zero bytes are a valid value.
-    let (mut header, mut name): (libc::msghdr, libc::sockaddr_in6) = unsafe { (zeroed(), zeroed()) };
-    let mut control = Control([0; CONTROL_BYTES]);
-    let mut vector = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
-    header.msg_name = (&raw mut name).cast();
-    header.msg_namelen = size_of::<libc::sockaddr_in6>() as u32;
-    header.msg_iov = &raw mut vector;
-    header.msg_iovlen = 1;
-    header.msg_control = control.0.as_mut_ptr().cast();
-    header.msg_controllen = CONTROL_BYTES as _;
-    // SAFETY: every pointer in `header` leads to a live, writable value of the length given.
-    let received = unsafe { libc::recvmsg(socket, &raw mut header, libc::MSG_DONTWAIT) };
-    check(received as c_int)?;
-    let mut hop_limit = 0;
-    // SAFETY: `header` was filled in by the kernel and its control buffer is alive.
-    let mut message = unsafe { libc::CMSG_FIRSTHDR(&raw const header) };
-    while !message.is_null() {
-        // SAFETY: `message` is not null, so it leads to a whole header; the kernel puts an int behind this kind.
-        unsafe {
-            if ((*message).cmsg_level, (*message).cmsg_type) == (libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT) {
-                hop_limit = libc::CMSG_DATA(message).cast::<c_int>().read_unaligned() as u8;
-            }
-            message = libc::CMSG_NXTHDR(&raw const header, message);
-        }
-    }
-    Ok(Solicitation {
-        length: received as usize,
-        source: Ipv6Addr::from(name.sin6_addr.s6_addr),
-        interface: name.sin6_scope_id,
-        hop_limit,
-    })
-}
-
-/// Sends an ICMPv6 message to `to` on `interface`; the kernel picks the link-local source and the checksum.
-///
-/// # Errors
-/// What the system says: `EADDRNOTAVAIL` where the interface has no link-local address (yet).
-pub fn send_icmp6(socket: RawFd, interface: u32, to: Ipv6Addr, message: &[u8]) -> io::Result<()> {
-    // SAFETY: a plain C structure for which all-zero bytes are a valid value.
-    let mut address: libc::sockaddr_in6 = unsafe { zeroed() };
-    address.sin6_family = libc::AF_INET6 as _;
-    address.sin6_addr.s6_addr = to.octets();
-    address.sin6_scope_id = interface;
-    if to.is_multicast() {
-        set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_MULTICAST_IF, interface as c_int)?;
-    }
-    // SAFETY: both pointers lead to live values of the lengths given; the kernel only reads them.
-    let sent = unsafe {
-        libc::sendto(
-            socket,
-            message.as_ptr().cast(),
-            message.len(),
-            libc::MSG_DONTWAIT,
-            (&raw const address).cast(),
-            size_of::<libc::sockaddr_in6>() as u32,
-        )
-    };
-    check(sent as c_int)
-}
-
-/// Listens to all routers' multicast (`ff02::2`) on `interface`.
-///
-/// # Errors
-/// What the system says; having joined already is none.
-pub fn join_all_routers(socket: RawFd, interface: u32) -> io::Result<()> {
-    let group = libc::ipv6_mreq {
-        ipv6mr_multiaddr: libc::in6_addr { s6_addr: Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2).octets() },
-        ipv6mr_interface: interface,
-    };
-    // SAFETY: the pointer leads to a live value of the length given, which is what this option takes.
-    let done = unsafe {
-        libc::setsockopt(
-            socket,
-            libc::IPPROTO_IPV6,
-            libc::IPV6_ADD_MEMBERSHIP,
-            (&raw const group).cast(),
-            size_of::<libc::ipv6_mreq>() as u32,
-        )
-    };
-    match check(done) {
-        Err(error) if error.raw_os_error() == Some(libc::EADDRINUSE) => Ok(()),
-        other => other,
-    }
 }
 
 /// What the kernel knows about an interface.
@@ -505,13 +379,13 @@ pub fn uptime_ms() -> u64 {
     time.tv_sec as u64 * 1000 + time.tv_nsec as u64 / 1_000_000
 }
 
-fn set_option(socket: RawFd, level: c_int, name: c_int, value: c_int) -> io::Result<()> {
+pub(crate) fn set_option(socket: RawFd, level: c_int, name: c_int, value: c_int) -> io::Result<()> {
     // SAFETY: the pointer leads to a live int, and all options set here take an int.
     check(unsafe {
         libc::setsockopt(socket, level, name, (&raw const value).cast(), size_of::<c_int>() as u32)
     })
 }
 
-fn check(result: c_int) -> io::Result<()> {
+pub(crate) fn check(result: c_int) -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

@@ -25,6 +25,7 @@ use tracing::{error, info, warn};
 use crate::admin;
 use crate::config::Config;
 use crate::engine::{Engine, JournalWatch, Wires};
+use crate::icmp6;
 use crate::metrics::DhcpMetrics;
 use crate::platform::{self, Inbox, Received};
 use crate::protocol::advertise;
@@ -97,7 +98,8 @@ impl Service for Dhcpd {
         })?;
         let arp = optional(platform::open_arp(), "addresses are not probed before they are offered");
         // Opened even where advertisements are switched off, so that a reload can switch them on.
-        let icmp6 = optional(platform::open_icmp6(), "no router advertisements: iPXE will wait for one");
+        let icmp6 =
+            optional(icmp6::platform::open_socket(), "no router advertisements: iPXE will wait for one");
         Ok(Bound { udp, frames, arp, icmp6 })
     }
 
@@ -311,7 +313,7 @@ impl Dhcpd {
         let Some(icmp6) = &self.icmp6 else { return true };
         let mut buffer = [0; 1500];
         for _ in 0..platform::BATCH {
-            let message = match platform::receive_icmp6(icmp6.as_raw_fd(), &mut buffer) {
+            let message = match icmp6::platform::receive(icmp6.as_raw_fd(), &mut buffer) {
                 Ok(message) => message,
                 Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
             };

@@ -1,6 +1,7 @@
 //! The LAN interface and what is said on it: it may come, go, and change its number.
 
 use super::*;
+use crate::icmp6;
 
 impl Engine {
     /// Whether the LAN interface is there and up.
@@ -37,7 +38,7 @@ impl Engine {
         self.machine.on_link(up && self.wires.arp.is_some());
         match (found, self.wires.icmp6, self.machine.config().advertisement.is_some()) {
             (Some(link), Some(socket), true) if up => {
-                if let Err(error) = platform::join_all_routers(socket, link.index) {
+                if let Err(error) = icmp6::platform::join_all_routers(socket, link.index) {
                     debug!(event = "join_failed", %error, "router solicitations are not heard on this interface");
                 }
                 self.advertiser.start(now);
@@ -59,7 +60,11 @@ impl Engine {
         let (Some(socket), Some(link)) = (self.wires.icmp6, self.link) else { return };
         let Some(advertisement) = &self.machine.config().advertisement else { return };
         let message = advertise::advertisement(advertisement, link.mac);
-        match platform::send_icmp6(socket, link.index, to, &message) {
+        let sent = match icmp6::link_local(link.index) {
+            Some(from) => icmp6::platform::send(socket, link.index, from, to, &message),
+            None => Err(std::io::ErrorKind::AddrNotAvailable.into()),
+        };
+        match sent {
             Ok(()) => self.metrics.advertised(),
             Err(error) => {
                 debug!(event = "advertisement_failed", %error, "a router advertisement was not sent");
