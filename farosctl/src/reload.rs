@@ -25,15 +25,17 @@ struct Reloaded {
 pub(crate) async fn run(session: &mut Session, chosen: &[String]) -> Result<Exit, Failure> {
     let names = if chosen.is_empty() { running(session).await? } else { known(&session.daemons, chosen)? };
     let mut daemons = Vec::new();
+    let mut judged = false;
     for daemon in names {
         // One after the other: the first refusal shows a bad file before all daemons have judged it.
-        let reason =
-            session.daemons.post(&daemon, "/reload").await.err().map(|error| advice(&daemon, &error));
+        let error = session.daemons.post(&daemon, "/reload").await.err();
+        judged |= matches!(&error, Some(ClientError::Refused(StatusCode::CONFLICT, _)));
+        let reason = error.map(|error| advice(&daemon, &error));
         daemons.push(Reloaded { reloaded: reason.is_none(), daemon, reason });
     }
     let refused = daemons.iter().any(|daemon| !daemon.reloaded);
     session.show(&Reloads { daemons })?;
-    if refused {
+    if judged {
         session.note("a daemon that refused goes on with the old site file; mend it (farosctl check), then reload again");
     }
     Ok(if refused { Exit::Failed } else { Exit::Done })

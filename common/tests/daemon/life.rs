@@ -120,5 +120,7 @@ fn a_socket_that_is_handed_over_is_used() {
         let flags = rustix::io::fcntl_getfd(&socket).unwrap();
         rustix::io::fcntl_setfd(&socket, flags - rustix::io::FdFlags::CLOEXEC).unwrap();
     });
+    // The port is free when the test ends.
+    drop(socket);
     assert_eq!(echo.echo(b"handed over"), Some(b"handed over".to_vec()));
 }

@@ -12,7 +12,7 @@ use std::net::UdpSocket;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::time::Duration;
 
 const SITE: &str = "version = 1\n[cluster]\nname = \"edge\"\ndomain = \"example.com\"\n[lan]\ninterface = \"lo\"\naddress = \"127.0.77.1/24\"\n";
@@ -28,16 +28,18 @@ fn port() -> Port {
 }
 
 fn executable() -> PathBuf {
-    let mut path = std::env::current_exe().unwrap();
-    path.pop();
-    path.pop();
-    let path = path.join("examples/echo");
-    if !path.exists() {
-        // `cargo test --test daemon` alone builds no examples.
-        let built =
-            Command::new(env!("CARGO")).args(["build", "--package=faros-common", "--example=echo"]).status();
-        assert!(built.unwrap().success());
-    }
+    static BUILT: Once = Once::new();
+    let test = std::env::current_exe().unwrap();
+    let path = test.parent().unwrap().parent().unwrap().join("examples/echo");
+    BUILT.call_once(|| {
+        // `cargo test --test daemon` alone builds no examples, and leaves an old one as it is.
+        let time = |path: &Path| path.metadata().and_then(|metadata| metadata.modified()).ok();
+        if time(&path) < time(&test) {
+            let built =
+                Command::new(env!("CARGO")).args(["build", "--package=faros-common", "--example=echo"]).status();
+            assert!(built.unwrap().success());
+        }
+    });
     path
 }
 
