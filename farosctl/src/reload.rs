@@ -1,5 +1,6 @@
 //! `farosctl reload`: daemons read the site file again.
 
+use faros_common::admin::client::ClientError;
 use serde::Serialize;
 
 use crate::daemons::Daemons;
@@ -29,7 +30,8 @@ pub(crate) async fn run(session: &mut Session, chosen: &[String]) -> Result<Exit
     for daemon in names {
         // One after the other: the first refusal shows a bad file before all daemons have judged it.
         let error = session.daemons.post(&daemon, "/reload").await.err();
-        judged |= matches!(&error, Some(ClientError::Refused(StatusCode::CONFLICT, _)));
+        // 409: it has read the file. A daemon that is down or refuses the peer has not.
+        judged |= matches!(&error, Some(ClientError::Refused(status, _)) if status.as_u16() == 409);
         let reason = error.map(|error| advice(&daemon, &error));
         daemons.push(Reloaded { reloaded: reason.is_none(), daemon, reason });
     }

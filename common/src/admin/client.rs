@@ -32,7 +32,7 @@ pub enum ClientError {
     },
     /// The conversation broke off.
     Http(hyper::Error),
-    /// No answer within [`ANSWER_TIME_MAX`].
+    /// No answer within [`ANSWER_TIME_MAX`], or the shorter time that the asker allowed.
     TimedOut,
     /// An answer beyond [`ANSWER_BYTES_MAX`].
     TooLarge,
@@ -55,7 +55,7 @@ impl fmt::Display for ClientError {
                 write!(f, "no daemon answers at {}: {source} (is it running?)", socket.display())
             }
             Self::Http(error) => write!(f, "the daemon's answer broke off: {error}"),
-            Self::TimedOut => write!(f, "no answer within {} s", ANSWER_TIME_MAX.as_secs()),
+            Self::TimedOut => f.write_str("no answer in time"),
             Self::TooLarge => write!(f, "the answer is larger than {ANSWER_BYTES_MAX} bytes"),
             Self::Json(error) => write!(f, "the answer is not JSON: {error}"),
             Self::Refused(status, reason) => write!(f, "{reason} ({status})"),

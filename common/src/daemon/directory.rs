@@ -110,7 +110,7 @@ fn give_all(directory: BorrowedFd<'_>, account: &Account, depth: usize) -> io::R
         let stat = rustix::fs::fstat(&file)?;
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::Directory if depth > 0 => {
-                give_all(open_inside(directory, name)?.as_fd(), account, depth - 1)?
+                give_all(open_inside(directory, name)?.as_fd(), account, depth - 1)?;
             }
             FileType::RegularFile if stat.st_nlink == 1 => give(file.as_fd(), account)?,
             _ => {}

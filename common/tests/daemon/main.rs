@@ -1,5 +1,7 @@
 //! The contract of every daemon, shown on the smallest one (`examples/echo.rs`).
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics, wherever it stands")]
+
 mod admin;
 mod confinement;
 mod life;
@@ -35,8 +37,9 @@ fn executable() -> PathBuf {
         // `cargo test --test daemon` alone builds no examples, and leaves an old one as it is.
         let time = |path: &Path| path.metadata().and_then(|metadata| metadata.modified()).ok();
         if time(&path) < time(&test) {
-            let built =
-                Command::new(env!("CARGO")).args(["build", "--package=faros-common", "--example=echo"]).status();
+            let built = Command::new(env!("CARGO"))
+                .args(["build", "--package=faros-common", "--example=echo"])
+                .status();
             assert!(built.unwrap().success());
         }
     });

@@ -12,6 +12,16 @@ pub(crate) fn doubtful() -> Vec<Case> {
     vec![
         (whole(&[HEAD, LAN]), "node", "no node has the role control-plane"),
         (whole(&[HEAD, LAN, PAIR]), "node", "2 control-plane nodes, an even number"),
+        (
+            whole(&[HEAD, "kind = \"none\"\n[lan]\ninterface = \"lan0\"\naddress = \"127.0.9.1/24\" #<\n"]),
+            "lan.address",
+            "nobody but this host",
+        ),
+        (
+            whole(&[HEAD, "kind = \"none\"\n[lan]\naddress = \"192.168.8.1/24\"\ninterface = \"lo\" #<\n"]),
+            "lan.interface",
+            "lo leads to no node",
+        ),
         (Minimal("[dns]\nenable = false #<\n"), "dns.enable", "nobody is named"),
         (Minimal("[dns]\nexternal = \"192.168.8.3\" #<\n"), "dns.external", "no effect"),
         (

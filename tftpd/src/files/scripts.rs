@@ -65,15 +65,25 @@ fn ipxe(server: &ScriptServer) -> String {
     )
 }
 
-/// GRUB: a menu of the node's own, or back to the firmware. The server's port in the device's name needs
-/// GRUB 2.12 or a distribution's backport.
+/// GRUB: a menu of the node's own, else iPXE, which gets the same by other means, or back to the firmware.
+///
+/// The server's port in the device's name needs GRUB 2.12 or a distribution's backport, and some builds (the signed
+/// one of Debian 12) have no HTTP at all. Under Secure Boot the unsigned iPXE is refused, and the firmware goes on.
 fn grub(server: &ScriptServer, mac: &str) -> String {
     let device = server.grub_device();
     format!(
         "# Leads to the boot menu of this machine.\n\
          insmod http\n\
          source \"{device}/boot/grub?mac={mac}\"\n\
-         echo \"No boot menu from {device}; is faros-ignition-http running?\"\n\
+         echo \"No boot menu from {device}; trying iPXE\"\n\
+         if [ \"$grub_platform\" = efi ]; then\n\
+         \x20 if [ \"$grub_cpu\" = arm64 ]; then\n\
+         \x20   if chainloader /snponly-arm64.efi; then boot; fi\n\
+         \x20 else\n\
+         \x20   if chainloader /snponly.efi; then boot; fi\n\
+         \x20 fi\n\
+         fi\n\
+         echo \"No boot menu and no iPXE; is faros-ignition-http running?\"\n\
          sleep 5\n\
          exit 1\n"
     )
@@ -114,6 +124,12 @@ mod tests {
         for name in ["grub/grub.cfg-01-52-54-00-00-08-11", "grub.cfg-52-54-00-00-08-11"] {
             assert!(text(name).unwrap().contains("?mac=52-54-00-00-08-11\""), "{name}");
         }
+    }
+
+    #[test]
+    fn a_grub_without_http_goes_on_with_ipxe() {
+        let script = text("grub.cfg").unwrap();
+        assert!(script.contains("if chainloader /snponly.efi; then boot; fi"), "{script}");
     }
 
     #[test]
