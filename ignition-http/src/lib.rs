@@ -78,6 +78,10 @@ impl faros_common::daemon::Service for IgnitionHttp {
         site.http.enable
     }
 
+    fn warnings(config: &Config) -> Vec<Diagnostic> {
+        config.warnings()
+    }
+
     fn bind(config: &Config, start: &mut Start) -> Result<Self::Bound, StartError> {
         config.listen.iter().map(|address| start.tcp(*address)).collect()
     }

@@ -63,6 +63,12 @@ pub trait Service: Sized + Send + Sync + 'static {
         true
     }
 
+    /// What the file asks for and this host does not have (yet); `--check` shows it. The daemon runs all the same.
+    fn warnings(config: &Self::Config) -> Vec<Diagnostic> {
+        let _ = config;
+        Vec::new()
+    }
+
     /// Opens everything that needs privilege: std sockets, non-blocking; no thread may be started.
     ///
     /// # Errors

@@ -29,13 +29,16 @@ const WORKERS_MAX: usize = 4;
 
 pub(super) fn run<S: Service>(options: &Options) -> Exit {
     platform::hold_hangup();
-    let (site, config, report) = match reload::read::<S>(&options.site) {
+    let (site, config, mut report) = match reload::read::<S>(&options.site) {
         Ok(read) => read,
         Err(report) => {
             complain(S::NAME, &format!("the site file is refused\n{report}"));
             return Exit::Config;
         }
     };
+    if options.check {
+        report.diagnostics.extend(S::warnings(&config));
+    }
     if !report.diagnostics.is_empty() {
         complain(S::NAME, &format!("about the site file\n{report}"));
     }

@@ -53,7 +53,8 @@ fn without_privilege_it_says_which_it_lacks() {
         // The test's own place may be closed to others.
         let program = directory.path().join("echo");
         if !program.exists() {
-            fs::copy(executable(), &program).unwrap();
+            // By another process: a descriptor of ours, inherited by a child of another test, would keep it busy.
+            assert!(Command::new("cp").arg(executable()).arg(&program).status().unwrap().success());
         }
         fails(command.arg(program).args(arguments(directory.path())).args(further))
     };
