@@ -1,4 +1,5 @@
 //! Files over HTTP with curl.
+#![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
 
 use std::fs;
 use std::process::Output;
