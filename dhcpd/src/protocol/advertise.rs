@@ -69,7 +69,7 @@ impl Advertiser {
 
     /// Somebody at `source` solicits; where the answer goes, if one is due now.
     ///
-    /// To all nodes as long as the last such answer is [`MULTICAST_GAP`] ago, which spares the client a
+    /// To all nodes as long as the last such answer is `MULTICAST_GAP` ago, which spares the client a
     /// neighbour solicitation; else to the client alone, or, where it has no address yet, when the gap is over.
     pub fn on_solicitation(&mut self, source: Ipv6Addr, now: Time) -> Option<Ipv6Addr> {
         match self.last_multicast.map(|last| last + MULTICAST_GAP).filter(|&free| free > now) {
