@@ -1,8 +1,8 @@
 //! The stages of a light node, from power-on to the second boot.
 
 use std::io::Read as _;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -18,7 +18,8 @@ use super::script::{self, Effects, Outcome};
 use super::{Speech, dhcp, tftp};
 
 pub(super) struct Machine {
-    pub(super) namespace: Arc<Namespace>,
+    /// Not kept alive by the machine: it goes with its [`super::LightNode`], whatever the machine is doing.
+    pub(super) namespace: Weak<Namespace>,
     pub(super) identity: Identity,
     pub(super) firmware: Firmware,
     pub(super) stopping: Arc<AtomicBool>,
@@ -135,7 +136,8 @@ impl Machine {
         if self.stopping.load(Ordering::Relaxed) {
             return Err("switched off".to_owned());
         }
-        let ip = |command: &str| self.namespace.ip(command).map_err(|error| error.to_string());
+        let namespace = self.namespace.upgrade().ok_or("powered off")?;
+        let ip = |command: &str| namespace.ip(command).map_err(|error| error.to_string());
         ip("-4 addr flush dev eth0")?;
         let lease = dhcp::lease(speaker, self.identity)?;
         ip(&format!("addr add {}/{} dev eth0", lease.address, lease.prefix_len()))?;

@@ -57,10 +57,10 @@ impl LightNode {
         let identity = Identity { mac, uuid: uuid_bytes(&Lab::uuid_of(node)) };
         let stopping = Arc::new(AtomicBool::new(false));
         let stop = Arc::clone(&stopping);
-        let inside = Arc::clone(&namespace);
+        let (name, inside) = (namespace.name().to_owned(), Arc::downgrade(&namespace));
         tasks::spawn_thread("lab light node", move || {
             let mut said = Speech(file);
-            if let Err(error) = netns::enter(inside.name()) {
+            if let Err(error) = netns::enter(&name) {
                 said.line(&format!("FAROS-NODE failed {error}"));
                 return;
             }
