@@ -45,6 +45,9 @@ pub trait Service: Sized + Send + Sync + 'static {
     const ABOUT: &'static str;
     /// How long connections and transfers may take to finish after SIGTERM; then the exit code is 75.
     const DRAIN_TIME_MAX: Duration = Duration::from_secs(30);
+    /// How many threads run its tasks at most: the daemons are small and the machine is too. Where one task does
+    /// nearly all the work, more threads only wake each other.
+    const THREADS_MAX: usize = 4;
 
     /// Its part of the site file, proven.
     type Config: Send + Sync + 'static;

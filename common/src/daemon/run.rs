@@ -24,9 +24,6 @@ use crate::metrics::{self, Metrics};
 use crate::sandbox::{self, Account, Confinement, Sandbox};
 use crate::{clock, tasks};
 
-/// Threads of the runtime: the daemons are small and the machine is too.
-const WORKERS_MAX: usize = 4;
-
 pub(super) fn run<S: Service>(options: &Options) -> Exit {
     platform::hold_hangup();
     let (site, config, mut report) = match reload::read::<S>(&options.site) {
@@ -72,7 +69,7 @@ fn start_and_serve<S: Service>(options: &Options, config: S::Config) -> Result<E
     } else {
         Confinement::default()
     };
-    let workers = std::thread::available_parallelism().map_or(1, |count| count.get().min(WORKERS_MAX));
+    let workers = std::thread::available_parallelism().map_or(1, |count| count.get().min(S::THREADS_MAX));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers)
         .thread_name(S::NAME)

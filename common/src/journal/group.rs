@@ -33,7 +33,8 @@ pub struct Progress {
 
 /// A journal written by a thread of its own, shared by cloning.
 ///
-/// While one `fdatasync` runs, everything appended gathers for the next: under load each carries many records.
+/// While one `fdatasync` runs, everything appended gathers for the next: under load each carries many records, and
+/// more still with [`Gathering`](super::Gathering).
 ///
 /// # When the disk fails
 ///
@@ -73,6 +74,8 @@ pub(super) struct Queue {
     pub(super) last: Lsn,
     pub(super) failed: Option<Arc<JournalError>>,
     pub(super) closing: bool,
+    /// The thread waits to be woken; to wake it otherwise is a system call for nothing.
+    pub(super) idle: bool,
     pub(super) ended: bool,
     /// A snapshot waits or is being written.
     pub(super) snapshotting: bool,
@@ -107,6 +110,7 @@ impl GroupCommit {
             last: journal.last(),
             failed: None,
             closing: false,
+            idle: false,
             ended: false,
             snapshotting: false,
             snapshot_failed_at: None,
@@ -139,8 +143,11 @@ impl GroupCommit {
         queue.last.0 += 1;
         let lsn = queue.last;
         queue.items.push(Item::Record(record));
+        let idle = std::mem::take(&mut queue.idle);
         drop(queue);
-        shared.wake.notify_one();
+        if idle {
+            shared.wake.notify_one();
+        }
         Ok(lsn)
     }
 
@@ -290,7 +297,10 @@ impl Shared {
         queue: MutexGuard<'a, Queue>,
         timeout: Option<Duration>,
     ) -> MutexGuard<'a, Queue> {
-        let idle = |queue: &mut Queue| queue.items.is_empty() && !queue.closing;
+        let idle = |queue: &mut Queue| {
+            queue.idle = queue.items.is_empty() && !queue.closing;
+            queue.idle
+        };
         match timeout {
             None => self.wake.wait_while(queue, idle).unwrap_or_else(PoisonError::into_inner),
             Some(timeout) => {

@@ -71,6 +71,7 @@ mod disk;
 mod error;
 mod files;
 mod format;
+mod gathering;
 mod group;
 mod healing;
 mod inspect;
@@ -87,6 +88,7 @@ mod worker;
 
 pub use disk::{Disk, DiskFile, Space};
 pub use error::JournalError;
+pub use gathering::Gathering;
 pub use group::{
     GroupCommit, Progress, QUEUE_BYTES_MAX, QUEUE_RECORDS_MAX, SNAPSHOT_AFTER_BYTES, SNAPSHOT_RETRY,
 };
@@ -124,6 +126,9 @@ pub struct JournalOptions {
     pub preallocate_bytes: u64,
     /// What to do when records that had been promised are unreadable.
     pub on_damage: OnDamage,
+    /// Whether a [`GroupCommit`] lets records gather under load. For those whose clients do not wait for each other:
+    /// a writer that waits for each of its records would be slowed down to one per gap.
+    pub gathering: Option<Gathering>,
 }
 
 impl JournalOptions {
@@ -136,6 +141,7 @@ impl JournalOptions {
             record_bytes_max: RECORD_BYTES_MAX,
             preallocate_bytes: PREALLOCATE_BYTES,
             on_damage: OnDamage::Refuse,
+            gathering: None,
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
+use super::gathering::Pace;
 use super::group::{Item, Progress, Shared};
 use super::{Journal, JournalError, JournalStatus};
 use crate::clock;
@@ -19,12 +20,14 @@ pub(super) struct Worker {
     progress: watch::Sender<Progress>,
     failed: Option<Arc<JournalError>>,
     status: JournalStatus,
+    pace: Pace,
 }
 
 impl Worker {
     pub(super) fn new(journal: Journal, shared: Arc<Shared>, progress: watch::Sender<Progress>) -> Self {
         let status = JournalStatus::of(&journal);
-        Self { journal, shared, progress, failed: None, status }
+        let pace = Pace::start(journal.options.gathering, clock::now());
+        Self { journal, shared, progress, failed: None, status, pace }
     }
 
     /// Takes what has gathered, commits it, writes a piece of a snapshot, and again.
@@ -57,6 +60,12 @@ impl Worker {
             queue = self.shared.wait(queue, Some(RETRY));
         } else if !self.journal.is_compacting() {
             queue = self.shared.wait(queue, None);
+            if let Some(wait) = self.pace.wait(clock::now()).filter(|_| !queue.closing) {
+                drop(queue);
+                std::thread::sleep(wait);
+                queue = self.shared.queue();
+            }
+            self.pace.on_batch(queue.records, clock::now());
         }
         queue.records = 0;
         queue.bytes = 0;

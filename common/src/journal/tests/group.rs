@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::super::group::{QUEUE_BYTES_MAX, QUEUE_RECORDS_MAX};
 use super::super::sim::{Fault, Operation, SimDisk};
-use super::super::{GroupCommit, Journal, JournalError, JournalOptions, Lsn};
+use super::super::{Gathering, GroupCommit, Journal, JournalError, JournalOptions, Lsn};
 use super::{open, options, recovered, texts};
 
 fn start(disk: &SimDisk) -> GroupCommit {
@@ -45,6 +45,26 @@ async fn appends_gather_while_the_disk_is_busy_and_share_one_fdatasync() {
     assert_eq!((status.durable, status.queued), (Lsn(1000), 0));
     end(group).await;
     let expected: Vec<String> = (0..1000).map(|number| number.to_string()).collect();
+    assert_eq!(recovered(&disk), expected);
+}
+
+#[tokio::test]
+async fn what_gathers_under_load_is_durable_once_it_is_reported() {
+    let disk = SimDisk::new(1);
+    let gathering = Some(Gathering { gap: Duration::from_millis(5), records_per_sec_min: 1 });
+    let (journal, _) =
+        Journal::open_on(Arc::new(disk.clone()), JournalOptions { gathering, ..options() }).unwrap();
+    let group = GroupCommit::start(journal).unwrap();
+    let mut expected = Vec::new();
+    for number in 0..20 {
+        let mut last = Lsn(0);
+        for part in 0..3 {
+            last = group.append(format!("{number}.{part}")).unwrap();
+            expected.push(format!("{number}.{part}"));
+        }
+        group.durable(last).await.unwrap();
+    }
+    disk.power_cut();
     assert_eq!(recovered(&disk), expected);
 }
 
