@@ -43,6 +43,12 @@ impl Group {
     pub fn processor_time(&self) -> Option<Duration> {
         usage(&fs::read_to_string(self.path.join("cpu.stat")).ok()?)
     }
+
+    /// The processes that are in the group.
+    pub fn processes(&self) -> Vec<u32> {
+        let text = fs::read_to_string(self.path.join("cgroup.procs")).unwrap_or_default();
+        text.lines().filter_map(|line| line.parse().ok()).collect()
+    }
 }
 
 impl Drop for Group {

@@ -7,7 +7,7 @@
 //!
 //! | Module | Theme |
 //! |---|---|
-//! | [`dhcp`], [`tftp`] | what is measured: servers, clients, cases, tables, targets |
+//! | [`dhcp`], [`dns`], [`tftp`] | what is measured: servers, clients, cases, tables, targets |
 //! | [`netns`] | two namespaces and the link between them, gone afterwards also after Ctrl-C or a crash |
 //! | [`programs`] | where peers and clients are found |
 //! | [`cgroup`] | who used how much processor time |
@@ -24,6 +24,7 @@
 pub mod awake;
 pub mod cgroup;
 pub mod dhcp;
+pub mod dns;
 pub mod error;
 pub mod machine;
 pub mod netns;

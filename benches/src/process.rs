@@ -74,12 +74,39 @@ impl Server {
     pub fn memory(&self) -> Result<(u64, u64), Error> {
         let path = format!("/proc/{}/status", self.child.id());
         let text = fs::read_to_string(&path).map_err(Error::file(Path::new(&path)))?;
-        let field = |name: &str| {
-            let line = text.lines().find_map(|line| line.strip_prefix(name))?;
-            line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib * 1024)
-        };
+        let field = |name: &str| kib(&text, name);
         let missing = || Error::Unread { what: path.clone(), wanted: "VmRSS, VmHWM".to_owned() };
         Ok((field("VmRSS:").ok_or_else(missing)?, field("VmHWM:").ok_or_else(missing)?))
+    }
+
+    /// Memory of all its processes (where there is no control group, of the main one), in bytes: what is theirs alone,
+    /// and their share of what they share with others.
+    pub fn proportional_memory(&self) -> Result<u64, Error> {
+        let grouped = self.group.as_ref().map(Group::processes).filter(|processes| !processes.is_empty());
+        let mut sum = 0;
+        for process in grouped.unwrap_or_else(|| vec![self.child.id()]) {
+            let path = format!("/proc/{process}/smaps_rollup");
+            let text = fs::read_to_string(&path).map_err(Error::file(Path::new(&path)))?;
+            sum += kib(&text, "Pss:").ok_or(Error::Unread { what: path, wanted: "Pss".to_owned() })?;
+        }
+        Ok(sum)
+    }
+
+    /// Stops it in its tracks, for good: what is sent to it is taken by the kernel, and nobody answers.
+    pub fn freeze(&self) -> Result<(), Error> {
+        let process = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        let Some(process) = process else { return Ok(()) };
+        kill_process(process, Signal::STOP).map_err(|source| Error::System {
+            what: format!("{} cannot be stopped", self.name),
+            source: source.into(),
+        })
+    }
+
+    /// Ends it without asking.
+    pub fn kill(mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 
     /// Ends it: asked first, killed when it does not listen.
@@ -137,6 +164,12 @@ pub fn run_within(what: &str, command: &mut Command, log: &Path, limit: Duration
     }
 }
 
+/// A value in KiB behind its name, in bytes.
+fn kib(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib * 1024)
+}
+
 const LOG_LINES_SHOWN: usize = 12;
 
 /// User and system time of a process and of its children that were waited for (proc(5), fields 14 to 17).
@@ -187,6 +220,7 @@ mod tests {
         }
         assert!(used > Duration::ZERO);
         assert!(server.memory().unwrap().1 > 0);
+        assert!(server.proportional_memory().unwrap() > 0);
     }
 
     #[test]

@@ -11,3 +11,4 @@ pub mod metrics;
 pub mod sandbox;
 pub mod site;
 pub mod tasks;
+pub mod tls;

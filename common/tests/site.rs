@@ -243,3 +243,112 @@ fn arguments_are_filled_in_for_each_node() {
     assert_eq!(site.fill_in("{{{role}}} {mac}", node).unwrap(), "{control-plane} 52:54:00:00:08:11");
     assert!(site.fill_in("{x", node).is_err() && site.fill_in("}", node).is_err());
 }
+
+#[test]
+fn dns_without_a_word_listens_on_the_usual_ports_of_each_transport() {
+    let site = contract();
+    let dns = &site.dns;
+    assert_eq!(shown(&dns.listen), ["192.168.8.1:53", "[fd08::1]:53"]);
+    assert_eq!(shown(&dns.tls_listen), ["192.168.8.1:853", "[fd08::1]:853"]);
+    assert_eq!(shown(&dns.https_listen), ["192.168.8.1:443", "[fd08::1]:443"], "the ingress has the VIP's");
+    assert_eq!(shown(&dns.quic_listen), ["192.168.8.1:853", "[fd08::1]:853"]);
+    assert_eq!((dns.cache_bytes, dns.stale.as_secs()), (64 << 20, 259_200));
+    assert!(!dns.query_log && !dns.validate && !dns.etcd && dns.keys.is_empty());
+    assert_eq!(dns.certificate.to_str(), Some("/etc/faros/tls/dnsd.crt"));
+    assert_eq!(dns.key.to_str(), Some("/etc/faros/tls/dnsd.key"));
+}
+
+#[test]
+fn dns_over_https_steps_aside_for_whatever_has_its_port() {
+    // The ingress on the bastion's own address.
+    let site = parse(
+        &CONTRACT.replacen("vip       = \"192.168.8.2\"", "", 1).replace("192.168.8.2:", "192.168.8.1:"),
+    );
+    assert_eq!(shown(&site.dns.https_listen), ["192.168.8.1:8443", "[fd08::1]:443"]);
+    // Not where another machine balances.
+    let off = "\n[lb]\nenable = false\nexternal = \"192.168.8.3\"\n";
+    assert_eq!(shown(&minimal(off).dns.https_listen), ["192.168.8.1:443"]);
+    // Any service of the file; and where both ports are taken, none.
+    assert_eq!(shown(&minimal("[console]\nport = 443\n").dns.https_listen), ["192.168.8.1:8443"]);
+    assert!(minimal("[console]\nport = 443\n[tang]\nport = 8443\n").dns.https_listen.is_empty());
+    assert!(minimal("[console]\nport = 853\n").dns.tls_listen.is_empty());
+    assert_eq!(shown(&minimal("[console]\nport = 853\n").dns.quic_listen), ["192.168.8.1:853"]);
+}
+
+#[test]
+fn dns_listens_over_tls_where_it_is_told_or_nowhere() {
+    let site = minimal(
+        "[dns]\nlisten = [\"192.168.8.1:53\", \"192.168.8.1:5353\"]\ntls-listen = []\n\
+         https-listen = [\"192.168.8.1:8053\", \"127.0.0.1\"]\n",
+    );
+    assert!(site.dns.tls_listen.is_empty());
+    assert_eq!(shown(&site.dns.https_listen), ["192.168.8.1:8053", "127.0.0.1:443"]);
+    assert_eq!(shown(&site.dns.quic_listen), ["192.168.8.1:853"]);
+}
+
+#[test]
+fn dns_keys_are_absolute_and_may_change_what_the_file_says() {
+    let site = minimal(
+        "[[dns.key]]\nname = \"External-DNS.\"\nsecret = { file = \"/etc/faros/k\" }\n\
+         update = [\"apps\", \"@\", \"x.edge.example.com.\", \"8.168.192.in-addr.arpa.\"]\n",
+    );
+    let [key] = &site.dns.keys[..] else { panic!("one key") };
+    assert_eq!(key.name, "external-dns.");
+    assert_eq!(
+        key.update,
+        ["apps.edge.example.com.", "edge.example.com.", "x.edge.example.com.", "8.168.192.in-addr.arpa."]
+    );
+    assert_eq!(key.types, ["A", "AAAA", "CNAME", "TXT", "SRV"]);
+    assert_eq!(key.algorithm, site::DnsKeyAlgorithm::HmacSha256);
+    assert!(!key.transfer);
+    let site = minimal(
+        "[dns]\nprivate = [\"Corp.Example\"]\nvalidate = true\nnegative-trust-anchors = [\"a.b.\"]\n",
+    );
+    assert_eq!(
+        (&site.dns.private[..], &site.dns.negative_trust_anchors[..]),
+        (&["corp.example.".to_owned()][..], &["a.b.".to_owned()][..])
+    );
+}
+
+#[test]
+fn unlocking_without_a_word_is_open_unhurried_and_unsealed() {
+    let tang = contract().tang;
+    assert_eq!(
+        (tang.policy, tang.rate, tang.hold, tang.rotate),
+        (site::TangPolicy::Open, Some(60), false, None)
+    );
+    assert!(tang.windows.is_empty() && tang.slots.is_empty() && tang.tls_listen.is_empty() && !tang.sealed);
+    assert_eq!(tang.certificate.to_str(), Some("/etc/faros/tls/tangd.crt"));
+    assert!(contract().nodes.iter().all(|node| node.tang.is_none()));
+}
+
+#[test]
+fn unlocking_follows_every_word_of_the_file() {
+    let site = minimal(
+        "[tang]\npolicy = \"known-nodes\"\nrate = 0\nwindows = [\"mon-fri 06:00-20:00\", \"sun 22:00-04:00\", \"sat\"]\n\
+         tls-listen = [\"192.168.8.1\", \"192.168.8.1:8443\"]\nsealed = true\nthreshold = 2\nrotate = \"90d\"\n\
+         [[tang.slot]]\nkind = \"passphrase\"\n\
+         [[tang.slot]]\nkind = \"tpm2\"\npcrs = [7, 0, 7]\n\
+         [[tang.slot]]\nkind = \"tang\"\nurl = \"http://tang.example.com:7500/\"\nthumbprint = \"qgmqJSo6AEEuVQY7zVlklqdTMqY\"\n\
+         [[node]]\nname = \"w1\"\nrole = \"worker\"\nmac = \"52:54:00:00:08:21\"\ntang = \"deny\"\n",
+    );
+    let tang = &site.tang;
+    assert_eq!(
+        (tang.rate, tang.threshold, tang.rotate.map(|age| age.as_secs())),
+        (None, 2, Some(90 * 86_400))
+    );
+    assert_eq!(shown(&tang.tls_listen), ["192.168.8.1:7501", "192.168.8.1:8443"]);
+    let kinds: Vec<_> = tang.slots.iter().map(site::TangSlot::kind).collect();
+    assert_eq!(kinds, ["passphrase", "tpm2", "tang"]);
+    assert_eq!(tang.slots[1], site::TangSlot::Tpm2 { pcrs: vec![0, 7] });
+    assert!(
+        matches!(&tang.slots[2], site::TangSlot::Tang { url, .. } if url == "http://tang.example.com:7500")
+    );
+    let windows: Vec<_> = tang.windows.iter().map(|window| (window.from, window.minutes)).collect();
+    assert_eq!(windows, [(360, 840), (1320, 360), (0, 1440)]);
+    assert_eq!(site.nodes[0].tang, Some(site::TangAccess::Deny));
+}
+
+fn shown(addresses: &[std::net::SocketAddr]) -> Vec<String> {
+    addresses.iter().map(ToString::to_string).collect()
+}

@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use faros_lab::Firmware;
 
+use crate::ca::{LIFE_DAYS, LIFE_DAYS_MAX};
 use crate::output::Format;
 use crate::wait::Condition;
 
@@ -85,6 +87,14 @@ pub enum Command {
         /// Which ones; all that run, unless given
         daemons: Vec<String>,
     },
+    /// The site's own certificates, for what daemons serve encrypted
+    #[command(subcommand)]
+    Ca(CaCommand),
+    /// What names resolve to, and where the answer comes from
+    #[command(subcommand)]
+    Dns(DnsCommand),
+    /// Files for other programs, made from the site file alone; without WHAT, what there is
+    Render(RenderArguments),
     /// A daemon's journal on disk, for when it is damaged
     #[command(subcommand)]
     Journal(JournalCommand),
@@ -99,6 +109,96 @@ pub enum Command {
     },
     /// The version of farosctl and of every daemon that runs
     Version,
+}
+
+/// `farosctl ca …`
+#[derive(Debug, Subcommand)]
+pub enum CaCommand {
+    /// Make the site's authority, once; what it signs is trusted wherever its certificate is
+    Init {
+        /// Where
+        #[command(flatten)]
+        folder: CaFolder,
+    },
+    /// All certificates: for what, until when, and what is wrong with them
+    Show {
+        /// Where
+        #[command(flatten)]
+        folder: CaFolder,
+    },
+    /// Make a key and a certificate for a daemon, with the bastion's name and addresses
+    Issue {
+        /// The daemon, such as dnsd
+        name: String,
+        /// A further host name or address; may be repeated
+        #[arg(long, value_name = "NAME")]
+        san: Vec<String>,
+        /// For how many days
+        #[arg(long, value_name = "DAYS", default_value_t = LIFE_DAYS, value_parser = clap::value_parser!(u32).range(1..=i64::from(LIFE_DAYS_MAX)))]
+        days: u32,
+        /// Where
+        #[command(flatten)]
+        folder: CaFolder,
+    },
+    /// Make keys and certificates anew, for the same names and those that the site file adds
+    Renew {
+        /// Which ones; those that end within 60 days, unless given
+        names: Vec<String>,
+        /// For how many days
+        #[arg(long, value_name = "DAYS", default_value_t = LIFE_DAYS, value_parser = clap::value_parser!(u32).range(1..=i64::from(LIFE_DAYS_MAX)))]
+        days: u32,
+        /// Where
+        #[command(flatten)]
+        folder: CaFolder,
+    },
+}
+
+/// Where certificates are kept.
+#[derive(Args, Clone, Debug)]
+pub struct CaFolder {
+    /// The directory of keys and certificates
+    #[arg(long, value_name = "DIR", default_value = "/etc/faros/tls")]
+    pub dir: PathBuf,
+}
+
+/// `farosctl dns …`
+#[derive(Debug, Subcommand)]
+pub enum DnsCommand {
+    /// Ask dnsd as a client would, and say where the answer comes from
+    Query {
+        /// The name; one without a dot is the cluster zone's, and an address means its PTR record
+        name: String,
+        /// The type [default: A, or PTR for an address]
+        #[arg(value_name = "TYPE")]
+        kind: Option<String>,
+        /// As this client, instead of one that may ask everything
+        #[arg(long, value_name = "ADDRESS", conflicts_with = "server")]
+        client: Option<IpAddr>,
+        /// Ask the name server there (ADDRESS or ADDRESS:PORT), over the network
+        #[arg(long, value_name = "SERVER")]
+        server: Option<String>,
+    },
+}
+
+/// `farosctl render …`
+#[derive(Args, Debug)]
+pub struct RenderArguments {
+    /// What is to be made
+    #[command(subcommand)]
+    pub what: Option<RenderCommand>,
+    /// Write files into this directory instead of printing them
+    #[arg(long, global = true, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+/// `farosctl render WHAT`
+#[derive(Debug, Subcommand)]
+pub enum RenderCommand {
+    /// A zone as a master file that any name server loads
+    Zone {
+        /// Its name [default: the cluster zone; with --out, also every reverse zone]
+        name: Option<String>,
+    },
 }
 
 /// `farosctl journal …`
@@ -337,6 +437,19 @@ mod tests {
             "wait --for up",
             "lab --light --nodes a,b --keep --firmware bios --jobs 1 --stall 1m -q",
             "completions bash",
+            "dns query cp1",
+            "dns query cp1.edge.example.com. AAAA --client 192.168.8.11",
+            "dns query 192.168.8.11 --server 127.0.0.1:5353",
+            "render",
+            "render zone",
+            "render zone edge.example.com --out /tmp",
+            "render --out /tmp zone",
+            "ca init",
+            "ca init --dir /tmp/tls",
+            "ca show",
+            "ca issue dnsd --san dns.example.com --san 192.0.2.1 --days 90",
+            "ca renew",
+            "ca renew dnsd console",
             "version",
         ] {
             parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
@@ -356,6 +469,13 @@ mod tests {
             "lease show",
             "-o xml status",
             "boot loaders import",
+            "dns query",
+            "dns query a A --client b",
+            "dns query a A --client 192.0.2.1 --server 192.0.2.2",
+            "render zoo",
+            "ca issue",
+            "ca issue dnsd --days 0",
+            "ca issue dnsd --days 826",
             "wait --for=disk cp1 --timeout soon",
         ] {
             assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");

@@ -20,6 +20,7 @@ const SOCKETS_MAX: usize = 64;
 pub(crate) const DHCPD: &str = "dhcpd";
 pub(crate) const TFTPD: &str = "tftpd";
 pub(crate) const IGNITION_HTTP: &str = "ignition-http";
+pub(crate) const DNSD: &str = "dnsd";
 
 /// Whether a site file wants a daemon here.
 type Enabled = fn(&Site) -> bool;
@@ -29,6 +30,7 @@ const KNOWN: &[(&str, Enabled)] = &[
     (DHCPD, |site| site.dhcp.enable),
     (TFTPD, |site| site.tftp.enable),
     (IGNITION_HTTP, |site| site.http.enable),
+    (DNSD, |site| site.dns.enable),
 ];
 
 /// A daemon that is or should be here.

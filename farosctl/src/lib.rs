@@ -1,7 +1,8 @@
 //! `farosctl`, the operator's command.
 //!
 //! It knows the site file and the daemons' admin sockets, and nothing else: whatever it says about a
-//! running site, a daemon has said. A command is a function from a session (flags, streams, site) to an
+//! running site, a daemon has said. What it renders from the site file alone, it has the daemon's own library do
+//! that would serve it. A command is a function from a session (flags, streams, site) to an
 //! [`Exit`]; what it concludes from what daemons say is computed by functions without I/O.
 //!
 //! | File | Nouns and verbs |
@@ -15,12 +16,17 @@
 //! | `explain` | `explain`: what daemons would answer, and where a machine stalls |
 //! | `node` | `node list`, `show`, `install`, `disarm` |
 //! | `boot` | `boot loaders`, `script`, `unknown` |
+//! | `ca` | `ca init`, `show`, `issue`, `renew`: the site's certificates |
+//! | `dns` | `dns query` |
+//! | `render` | `render zone`: files for other programs |
 //! | `reload`, `wait`, `journal`, `lab` | the verbs of these names |
 
 mod boot;
+mod ca;
 mod check;
 mod cli;
 mod daemons;
+mod dns;
 mod events;
 mod exit;
 mod explain;
@@ -31,6 +37,7 @@ mod machine;
 mod node;
 mod output;
 mod reload;
+mod render;
 mod session;
 mod site;
 mod status;
@@ -90,6 +97,8 @@ fn perform(command: Command, session: &mut Session) -> Result<Exit, Failure> {
         Command::Check { file } => return check::run(session, file),
         Command::Site(command) => return site::run(session, &command),
         Command::Completions { shell } => return completions(session, shell),
+        Command::Ca(command) => return ca::run(session, &command),
+        Command::Render(arguments) => return render::run(session, &arguments),
         Command::Journal(command) => return journal::run(session, &command),
         Command::Lab(arguments) => return lab::run(session, &arguments),
         Command::Boot(cli::BootCommand::Loaders { command }) => return boot::loaders::run(session, command),
@@ -114,11 +123,14 @@ async fn ask(command: Command, session: &mut Session) -> Result<Exit, Failure> {
         Command::Explain { machine } => explain::run(session, &machine).await,
         Command::Node(command) => node::run(session, command).await,
         Command::Boot(command) => boot::run(session, command).await,
+        Command::Dns(command) => dns::run(session, command).await,
         Command::Reload { daemons } => reload::run(session, &daemons).await,
         Command::Wait(arguments) => wait::run(session, &arguments).await,
         Command::Check { .. }
         | Command::Site(_)
         | Command::Completions { .. }
+        | Command::Ca(_)
+        | Command::Render(_)
         | Command::Journal(_)
         | Command::Lab(_) => {
             unreachable!("performed without a runtime")

@@ -19,6 +19,11 @@ pub mod dhcp_options;
 pub mod dhcp_packet;
 pub mod dhcp_reply_round_trip;
 pub mod dhcp_request;
+pub mod dns_cache;
+pub mod dns_query;
+pub mod dns_update;
+pub mod dns_upstream_reply;
+pub mod dns_zone;
 pub mod http_conditional;
 pub mod http_head;
 pub mod http_identity;
@@ -71,4 +76,9 @@ pub const TARGETS: &[Target] = &[
     boot_script::TARGET,
     journey::TARGET,
     ignition_config::TARGET,
+    dns_cache::TARGET,
+    dns_query::TARGET,
+    dns_update::TARGET,
+    dns_zone::TARGET,
+    dns_upstream_reply::TARGET,
 ];

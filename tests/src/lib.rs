@@ -4,6 +4,7 @@
 //! and drives the real daemons with real clients. What a test needs and does not find makes it fail with the
 //! name of the Debian package; `cargo xtask test` installs them all.
 
+pub mod dns;
 pub mod mutate;
 pub mod pcap;
 pub mod site;

@@ -26,7 +26,7 @@ pub(crate) fn lab(arguments: &[String]) -> Result<u8, String> {
     steps::talking_step("build (release)", || {
         let mut build = cargo();
         build.args(["build", "--release", "--bins"]);
-        for package in ["faros-dhcpd", "faros-tftpd", "faros-ignition-http", "farosctl"] {
+        for package in ["faros-dhcpd", "faros-dnsd", "faros-tftpd", "faros-ignition-http", "farosctl"] {
             build.args(["--package", package]);
         }
         succeed(&mut build)

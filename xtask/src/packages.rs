@@ -87,6 +87,17 @@ const PACKAGES: &[Package] = &[
     Package::unpacked("tftpd-hpa", "in.tftpd, a TFTP server to compare with", PEERS),
     Package::unpacked_apart("atftpd", "a TFTP server with windows to compare with", &[Bench]),
     Package::new("libwrap0", "a library of in.tftpd and atftpd", PEERS),
+    Package::new("bind9-dnsutils", "dig and nsupdate, DNS clients", PEERS),
+    Package::new("knot-dnsutils", "kdig, a DNS client that also speaks TLS and HTTPS", PEERS),
+    Package::new("dnsperf", "a DNS load generator", PEERS),
+    Package::unpacked("nsd", "a DNS server whose answers are compared with ours", PEERS),
+    Package::unpacked("unbound", "a DNS resolver to compare with", &[Bench]),
+    Package::unpacked("knot", "a DNS server to compare with", &[Bench]),
+    Package::unpacked("bind9", "a DNS server to compare with", &[Bench]),
+    Package::new("libfstrm0", "a library of nsd", PEERS),
+    Package::new("libprotobuf-c1", "a library of nsd and unbound", PEERS),
+    Package::new("liburcu8", "a library of knot", &[Bench]),
+    Package::new("libzscanner4", "a library of knot", &[Bench]),
     Package::new("tcpdump", "captures, when a test fails", &[Test]),
     Package::new("python3-venv", "a place for clients from the Python index", &[Test]),
 ];
@@ -111,7 +122,7 @@ mod tests {
 
     #[test]
     fn servers_with_a_service_are_never_installed() {
-        for name in ["kea-dhcp4-server", "tftpd-hpa", "atftpd"] {
+        for name in ["kea-dhcp4-server", "tftpd-hpa", "atftpd", "nsd", "unbound", "knot", "bind9"] {
             let package = PACKAGES.iter().find(|package| package.name == name).expect("listed");
             assert_ne!(package.way, Way::Install, "{name}");
         }

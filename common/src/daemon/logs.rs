@@ -6,9 +6,14 @@ use tracing_subscriber::EnvFilter;
 
 use super::options::LogFormat;
 
+/// What is logged unless `FAROS_LOG` says otherwise. Libraries that talk to strangers warn of whatever a stranger
+/// does; daemons count that.
+const USUAL: &str =
+    "info,h2=error,hickory_net=error,hickory_server=error,quinn=error,quinn_proto=error,rustls=error";
+
 /// Installs the subscriber; a second call in one process changes nothing.
 pub(super) fn install(format: LogFormat) {
-    let filter = EnvFilter::try_from_env("FAROS_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_env("FAROS_LOG").unwrap_or_else(|_| EnvFilter::new(USUAL));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     // journald writes its own time beside every line.
     let in_journal = std::env::var_os("JOURNAL_STREAM").is_some();

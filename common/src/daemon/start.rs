@@ -81,6 +81,37 @@ impl Start {
         Ok(socket)
     }
 
+    /// At most `count` UDP sockets on `address` among which the kernel spreads the clients (`SO_REUSEPORT`), each
+    /// non-blocking; where systemd handed some over, exactly those.
+    ///
+    /// Nobody else's socket gets into the group: the first one is bound without the option, which fails while anybody
+    /// has the port, and takes it on once it is bound.
+    ///
+    /// # Errors
+    /// As [`Start::udp`].
+    pub fn udp_group(&mut self, address: SocketAddr, count: usize) -> Result<Vec<UdpSocket>, StartError> {
+        let explained = |error| explain("udp", address, &error);
+        let matches = |socket: &UdpSocket| socket.local_addr().is_ok_and(|local| serves(local, address));
+        let (mut group, others): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.handed_udp).into_iter().partition(matches);
+        self.handed_udp = others;
+        if group.is_empty() {
+            let first = new_socket(address, Type::DGRAM, Protocol::UDP).map_err(explained)?;
+            first.set_reuse_port(true).map_err(explained)?;
+            let first = UdpSocket::from(first);
+            // The port may have been left to the system.
+            let address = first.local_addr().map_err(explained)?;
+            group.push(first);
+            for _ in 1..count {
+                group.push(new_member(address).map_err(explained)?.into());
+            }
+        }
+        for socket in &group {
+            socket.set_nonblocking(true).map_err(explained)?;
+        }
+        Ok(group)
+    }
+
     /// A listening TCP socket on `address`, as [`Start::udp`].
     ///
     /// # Errors
@@ -112,6 +143,20 @@ fn new_socket(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result
         // would let a second daemon steal the port.
         socket.set_reuse_address(true)?;
     }
+    bind(&socket, address)?;
+    Ok(socket)
+}
+
+/// A further UDP socket on an address whose first one has taken on `SO_REUSEPORT`.
+fn new_member(address: SocketAddr) -> io::Result<Socket> {
+    let kind = Type::DGRAM.nonblocking().cloexec();
+    let socket = Socket::new(Domain::for_address(address), kind, Some(Protocol::UDP))?;
+    socket.set_reuse_port(true)?;
+    bind(&socket, address)?;
+    Ok(socket)
+}
+
+fn bind(socket: &Socket, address: SocketAddr) -> io::Result<()> {
     match address {
         SocketAddr::V4(_) => socket.set_freebind_v4(true)?,
         SocketAddr::V6(_) => {
@@ -119,8 +164,7 @@ fn new_socket(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result
             socket.set_freebind_v6(true)?;
         }
     }
-    socket.bind(&SockAddr::from(address))?;
-    Ok(socket)
+    socket.bind(&SockAddr::from(address))
 }
 
 fn explain(transport: &str, address: SocketAddr, error: &io::Error) -> StartError {
@@ -165,6 +209,31 @@ mod tests {
         let error = start.udp(first.local_addr().unwrap()).unwrap_err();
         assert!(matches!(&error, StartError::System(text) if text.contains("already in use")), "{error}");
         assert_ne!(taken.port(), 0);
+    }
+
+    #[test]
+    fn clients_are_spread_over_a_group() {
+        let directory = tempfile::tempdir().unwrap();
+        let group = start_in(directory.path()).udp_group("127.0.0.1:0".parse().unwrap(), 3).unwrap();
+        assert_eq!(group.len(), 3);
+        let address = group[0].local_addr().unwrap();
+        for _ in 0..256 {
+            UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"x", address).unwrap();
+        }
+        let received = |socket: &UdpSocket| (0..).take_while(|_| socket.recv(&mut [0; 1]).is_ok()).count();
+        let shares: Vec<usize> = group.iter().map(received).collect();
+        assert_eq!(shares.iter().sum::<usize>(), 256);
+        assert!(shares.iter().all(|&share| share > 20), "{shares:?}");
+    }
+
+    #[test]
+    fn nobody_joins_the_group_of_another_process() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut start = start_in(directory.path());
+        let group = start.udp_group("127.0.0.1:0".parse().unwrap(), 2).unwrap();
+        let address = group[0].local_addr().unwrap();
+        let error = start.udp_group(address, 2).unwrap_err();
+        assert!(matches!(&error, StartError::System(text) if text.contains("already in use")), "{error}");
     }
 
     #[test]

@@ -2,12 +2,15 @@
 //!
 //! A case changes the contract's file or adds to a minimal one; `#<` stands on the line that must be named.
 
+mod dns;
+mod dns_lint;
 mod doubtful;
 mod identity;
 mod machine;
 mod network;
 mod service;
 mod syntax;
+mod tang;
 
 use std::path::Path;
 
@@ -84,11 +87,19 @@ fn expect(severity: Severity, from: &From, key: &str, fragment: &str) -> Result<
 
 #[test]
 fn every_broken_file_is_refused_with_line_key_and_reason() {
-    let cases: Vec<Case> =
-        [syntax::broken(), network::broken(), identity::broken(), machine::broken(), service::broken()]
-            .into_iter()
-            .flatten()
-            .collect();
+    let cases: Vec<Case> = [
+        syntax::broken(),
+        network::broken(),
+        identity::broken(),
+        machine::broken(),
+        service::broken(),
+        dns::broken(),
+        dns_lint::broken(),
+        tang::broken(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
     assert!(cases.len() >= 45);
     let failed: Vec<String> = cases
         .iter()
@@ -99,7 +110,10 @@ fn every_broken_file_is_refused_with_line_key_and_reason() {
 
 #[test]
 fn what_is_doubtful_loads_with_a_warning_in_its_place() {
-    let cases = doubtful::doubtful();
+    let cases: Vec<Case> = [doubtful::doubtful(), dns::doubtful(), dns_lint::doubtful(), tang::doubtful()]
+        .into_iter()
+        .flatten()
+        .collect();
     let failed: Vec<String> = cases
         .iter()
         .filter_map(|(from, key, fragment)| {
@@ -121,4 +135,21 @@ fn a_report_reads_like_a_compilers() {
     let json = serde_json::to_value(&report).unwrap();
     assert_eq!(json["diagnostics"][0]["line"], 11);
     assert_eq!(json["diagnostics"][0]["key"], "dhcp.leas");
+}
+
+#[test]
+fn names_that_are_meant_so_are_no_cause_for_warnings() {
+    let fine = "[wan]\ninterface = \"eno1\"\naddress = \"dhcp\"\n[dns]\nforward = [\"198.51.100.1\"]\npin = [\"quay.io\"]\n\
+        [[host]]\nname = \"nas\"\naddress = \"192.168.8.62\"\n\
+        [[node]]\nname = \"w1\"\nrole = \"other\"\nmac = \"52:54:00:00:00:01\"\n\
+        [[dns.record]]\nname = \"quay.io.\"\ntype = \"A\"\nvalue = \"192.168.8.60\"\n\
+        [[dns.record]]\nname = \"*.web\"\ntype = \"A\"\nvalue = \"192.168.8.60\"\nttl = \"1d\"\n\
+        [[dns.record]]\nname = \"blog\"\ntype = \"CNAME\"\nvalue = \"blog.web\"\n\
+        [[dns.record]]\nname = \"mail\"\ntype = \"CNAME\"\nvalue = \"w1\"\n\
+        [[dns.record]]\nname = \"@\"\ntype = \"MX\"\nvalue = \"10 nas\"\n\
+        [[dns.record]]\nname = \"@\"\ntype = \"MX\"\nvalue = \"0 .\"\n\
+        [[dns.record]]\nname = \"62.8.168.192.in-addr.arpa.\"\ntype = \"PTR\"\nvalue = \"nas\"\n\
+        [[dns.conditional]]\nzone = \"20.10.in-addr.arpa\"\nforward = [\"10.20.0.53\"]\n";
+    let report = report(&Minimal(fine).text());
+    assert!(report.diagnostics.is_empty(), "{report}");
 }

@@ -7,8 +7,11 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use faros_common::site::{ClusterKind, Diagnostic, Severity, Site};
+use faros_common::site::{ClusterKind, Diagnostic, Dns, Severity, Site};
+use faros_common::tls::{Facts, Files, TlsError};
 use faros_common::{clock, loaders};
+
+use crate::output::time;
 
 /// `openshift-install` writes certificates into the bootstrap machine's Ignition file that end after 24 h;
 /// from half of that on it is time to say so.
@@ -20,6 +23,7 @@ const USUAL_LOADERS: [&str; 2] = ["undionly.kpxe", "snponly.efi"];
 /// Everything that is missing here.
 pub(super) fn findings(site: &Site) -> Vec<Diagnostic> {
     let mut found = Vec::new();
+    certificates(site, clock::wall(), &mut found);
     let serves_boot = site.http.enable || site.tftp.enable;
     let root = if site.http.enable { &site.http.root } else { &site.tftp.root };
     if !serves_boot || site.profiles.is_empty() || !root.is_dir() {
@@ -35,6 +39,59 @@ pub(super) fn findings(site: &Site) -> Vec<Diagnostic> {
 
 fn warning(key: String, message: String, help: String) -> Diagnostic {
     Diagnostic { severity: Severity::Warning, place: None, key, message, help: Some(help) }
+}
+
+/// Certificates that cannot serve, or not for long. Where there is not even a directory for them nobody has asked
+/// for encryption.
+fn certificates(site: &Site, now: SystemTime, found: &mut Vec<Diagnostic>) {
+    let Dns { enable, tls_listen, https_listen, quic_listen, certificate, key, .. } = &site.dns;
+    let wanted = *enable && ![tls_listen, https_listen, quic_listen].into_iter().all(Vec::is_empty);
+    let Some(folder) = certificate.parent().filter(|folder| wanted && folder.is_dir()) else { return };
+    let files = Files { certificate: certificate.clone(), key: key.clone() };
+    let mut say = |path: &Path, message: String, help: &str| {
+        found.push(warning(
+            "dns.certificate".to_owned(),
+            format!("{}: {message}", path.display()),
+            help.to_owned(),
+        ));
+    };
+    // Whoever may not see the key can judge the certificate all the same.
+    let facts = match files.judge(now) {
+        Err(TlsError::Unreadable(path, _)) if path == files.key => Facts::of_file(certificate),
+        judged => judged,
+    };
+    match facts {
+        Err(TlsError::Missing(path)) => say(
+            &path,
+            "it does not exist, so DNS over TLS, HTTPS and QUIC are off".to_owned(),
+            "make it: farosctl ca issue dnsd; or set tls-listen, https-listen and quic-listen to []",
+        ),
+        Err(error) => say(certificate, error.to_string(), "DNS over TLS, HTTPS and QUIC are off"),
+        Ok(facts) => ending(certificate, &facts, now, "farosctl ca renew dnsd", &mut say),
+    }
+    let authority = folder.join("ca.crt");
+    if let Ok(facts) = Facts::of_file(&authority).as_ref() {
+        ending(
+            &authority,
+            facts,
+            now,
+            "make a new authority in time: every client has to learn it",
+            &mut say,
+        );
+    }
+}
+
+fn ending(
+    path: &Path,
+    facts: &Facts,
+    now: SystemTime,
+    help: &str,
+    say: &mut impl FnMut(&Path, String, &str),
+) {
+    if facts.is_ending(now) {
+        let verb = if facts.remaining(now).is_some() { "ends" } else { "ended" };
+        say(path, format!("the certificate {verb} {}", time::until(now, facts.not_after)), help);
+    }
 }
 
 fn missing_loaders(site: &Site, found: &mut Vec<Diagnostic>) {

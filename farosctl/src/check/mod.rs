@@ -5,7 +5,8 @@ pub(crate) mod render;
 
 use std::path::PathBuf;
 
-use faros_common::site::{self, Report};
+use faros_common::site::{self, Diagnostic, Report, Site};
+use faros_dnsd::site_zones::{Listeners, Settings};
 use serde::Serialize;
 
 use crate::exit::{Exit, Failure};
@@ -18,6 +19,7 @@ pub(crate) fn run(session: &mut Session, file: Option<PathBuf>) -> Result<Exit, 
     let report = match site::load(&path) {
         Ok(loaded) => {
             let mut report = loaded.report;
+            report.diagnostics.extend(zones(&loaded.site));
             report.diagnostics.extend(host::findings(&loaded.site));
             report
         }
@@ -30,6 +32,12 @@ pub(crate) fn run(session: &mut Session, file: Option<PathBuf>) -> Result<Exit, 
     let source = again.then(|| std::fs::read_to_string(&path).ok()).flatten();
     session.show(&Checked { report, source })?;
     Ok(exit)
+}
+
+/// What dnsd would refuse of the records in the file.
+fn zones(site: &Site) -> Vec<Diagnostic> {
+    let refused = if site.dns.enable { Settings::of(site, &Listeners::default()).err() } else { None };
+    refused.unwrap_or_default()
 }
 
 /// The outcome: the report as it is, and for people the lines it is about.
@@ -77,7 +85,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use faros_common::site::{Diagnostic, Severity};
+    use faros_common::site::Severity;
 
     fn finding(severity: Severity) -> Diagnostic {
         Diagnostic { severity, place: None, key: "lan".to_owned(), message: "odd".to_owned(), help: None }

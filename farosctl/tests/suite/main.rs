@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics, wherever it stands")]
 
+mod ca;
 mod commands;
 mod fake;
 mod follow;
+mod names;
 mod pages;

@@ -26,7 +26,7 @@ fn main() -> ExitCode {
     }
     let _ = writeln!(
         std::io::stderr(),
-        "faros: name a part: dhcpd, tftpd, ignition-http or farosctl (`faros dhcpd --help`)"
+        "faros: name a part: dhcpd, dnsd, tftpd, ignition-http or farosctl (`faros dhcpd --help`)"
     );
     ExitCode::from(64)
 }
@@ -36,6 +36,7 @@ fn become_applet(name: &OsStr, arguments: &[OsString]) -> Option<ExitCode> {
     let arguments = || arguments.iter().cloned();
     Some(match name.strip_prefix("faros-").unwrap_or(name) {
         "dhcpd" => daemon::main_with::<faros_dhcpd::Dhcpd>(arguments()),
+        "dnsd" => daemon::main_with::<faros_dnsd::Dnsd>(arguments()),
         "tftpd" => daemon::main_with::<faros_tftpd::Tftpd>(arguments()),
         "ignition-http" => daemon::main_with::<faros_ignition_http::IgnitionHttp>(arguments()),
         "farosctl" => {

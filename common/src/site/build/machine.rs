@@ -63,6 +63,7 @@ fn node(raw: &RawNode, defaults: Option<&RawBmcDefaults>) -> Option<Node> {
             Some(raw) => Some(bmc(raw, defaults)?),
             None => None,
         },
+        tang: given(&raw.tang),
         options: options(&raw.options),
     })
 }

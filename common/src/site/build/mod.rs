@@ -1,13 +1,17 @@
 //! From raw tables to the proven site. Defaults are filled in here; whatever could be wrong was reported before.
 
 mod balance;
+mod dns;
 mod machine;
 mod network;
 mod service;
+mod tang;
 
 pub(crate) use balance::{CHECK_FALL, CHECK_INTERVAL, CHECK_RISE};
+pub(crate) use dns::{absolute, same_socket};
 pub(crate) use machine::made_mac;
-pub(crate) use service::{CONSOLE_PORT, HTTP_PORT, TANG_PORT, absolute};
+pub(crate) use service::{CONSOLE_PORT, HTTP_PORT};
+pub(crate) use tang::TANG_PORT;
 
 use super::raw::RawSite;
 use super::read::At;
@@ -27,10 +31,10 @@ pub(crate) fn site(raw: &RawSite) -> Option<Site> {
     let mut site = Site {
         gateway: network::gateway(raw.gateway.as_ref().map(|at| &at.value), wan.is_some())?,
         dhcp: service::dhcp(raw.dhcp.as_ref().map(|at| &at.value), &lan),
-        dns: service::dns(raw.dns.as_ref().map(|at| &at.value), &lan, &cluster)?,
+        dns: dns::dns(raw.dns.as_ref().map(|at| &at.value), &lan, &cluster)?,
         tftp: service::tftp(raw.tftp.as_ref().map(|at| &at.value), &lan),
         http: service::http(raw.http.as_ref().map(|at| &at.value), &lan)?,
-        tang: service::tang(raw.tang.as_ref().map(|at| &at.value), &lan)?,
+        tang: tang::tang(raw.tang.as_ref().map(|at| &at.value), &lan)?,
         ntp: service::ntp(raw.ntp.as_ref().map(|at| &at.value), &lan)?,
         lb: balance::lb(raw.lb.as_ref().map(|at| &at.value))?,
         console: service::console(raw.console.as_ref().map(|at| &at.value), &lan)?,
@@ -50,6 +54,7 @@ pub(crate) fn site(raw: &RawSite) -> Option<Site> {
     let mut frontends = site.derived_frontends(&listen);
     frontends.append(&mut site.lb.frontends);
     site.lb.frontends = frontends;
+    dns::encrypted(raw.dns.as_ref().map(|at| &at.value), &mut site);
     Some(site)
 }
 

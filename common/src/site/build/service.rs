@@ -5,36 +5,36 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{entries, given, options};
-use crate::site::raw::{RawConsole, RawDhcp, RawDns, RawHttp, RawNtp, RawTang, RawTftp};
+use crate::site::raw::{RawConsole, RawDhcp, RawHttp, RawNtp, RawTftp};
 use crate::site::read::{At, OneOrMany};
 use crate::site::value::{Listen, Port};
-use crate::site::{
-    Cluster, Console, Dhcp, Dns, DnsConditional, DnsRecord, Http, Lan, Ntp, Tang, TangPolicy, Tftp,
-};
+use crate::site::{Console, Dhcp, Http, Lan, Ntp, Tftp};
 
 pub(crate) const DHCP_PORT: u16 = 67;
-pub(crate) const DNS_PORT: u16 = 53;
 pub(crate) const TFTP_PORT: u16 = 69;
 pub(crate) const NTP_PORT: u16 = 123;
 pub(crate) const HTTP_PORT: u16 = 8080;
-pub(crate) const TANG_PORT: u16 = 7500;
 pub(crate) const CONSOLE_PORT: u16 = 9090;
 const BOOT_ROOT: &str = "/var/lib/faros/boot";
-const TANG_KEYS: &str = "/var/lib/faros/tang";
 pub(crate) const LEASE: Duration = Duration::from_secs(3600);
 const LOCAL_STRATUM: u8 = 10;
 const LOCAL_AFTER: Duration = Duration::from_secs(3600);
 
 /// Which LAN addresses a service listens on that says nothing else.
 #[derive(Clone, Copy)]
-enum Families {
+pub(super) enum Families {
     /// IPv4: what the boot chain and DHCP speak.
     V4,
     /// Both, where the LAN has IPv6.
     Both,
 }
 
-fn listen(raw: Option<&At<OneOrMany<Listen>>>, port: u16, lan: &Lan, families: Families) -> Vec<SocketAddr> {
+pub(super) fn listen(
+    raw: Option<&At<OneOrMany<Listen>>>,
+    port: u16,
+    lan: &Lan,
+    families: Families,
+) -> Vec<SocketAddr> {
     if let Some(raw) = raw {
         return raw.value.iter().map(|entry| entry.value.with_default(port)).collect();
     }
@@ -43,12 +43,12 @@ fn listen(raw: Option<&At<OneOrMany<Listen>>>, port: u16, lan: &Lan, families: F
     v4.chain(v6).map(|address| SocketAddr::new(address, port)).collect()
 }
 
-fn path(given: Option<crate::site::value::AbsolutePath>, usual: &str) -> PathBuf {
+pub(super) fn path(given: Option<crate::site::value::AbsolutePath>, usual: &str) -> PathBuf {
     given.map_or_else(|| PathBuf::from(usual), |path| path.0)
 }
 
 /// The port of a service, and none only if the bounds of [`Port`] were wrong.
-fn port(raw: Option<Port>, usual: u16) -> Option<u16> {
+pub(super) fn port(raw: Option<Port>, usual: u16) -> Option<u16> {
     raw.map_or(Some(usual), Port::narrow)
 }
 
@@ -62,51 +62,6 @@ pub(super) fn dhcp(raw: Option<&RawDhcp>, lan: &Lan) -> Dhcp {
         options: raw.map(|raw| options(&raw.options)).unwrap_or_default(),
         authoritative: raw.and_then(|raw| given(&raw.authoritative)).unwrap_or(true),
         router_advertisements: raw.and_then(|raw| given(&raw.router_advertisements)).unwrap_or(true),
-    }
-}
-
-pub(super) fn dns(raw: Option<&RawDns>, lan: &Lan, cluster: &Cluster) -> Option<Dns> {
-    let zone = cluster.zone();
-    let record = |raw: &crate::site::raw::RawRecord| {
-        Some(DnsRecord {
-            name: absolute(&given(&raw.name)?.0, &zone),
-            kind: given(&raw.kind)?.0,
-            value: given(&raw.data)?.0,
-            ttl: given(&raw.ttl),
-        })
-    };
-    let conditional = |raw: &crate::site::raw::RawConditional| {
-        Some(DnsConditional {
-            zone: format!("{}.", given(&raw.zone)?.0),
-            forward: raw.forward.as_ref()?.value.iter().map(|server| server.value.clone()).collect(),
-        })
-    };
-    Some(Dns {
-        enable: raw.and_then(|raw| given(&raw.enable)).unwrap_or(true),
-        external: raw.and_then(|raw| given(&raw.external)),
-        listen: listen(raw.and_then(|raw| raw.listen.as_ref()), DNS_PORT, lan, Families::Both),
-        forward: raw.map(|raw| entries(&raw.forward, Clone::clone)).unwrap_or_default(),
-        pin: raw.map(|raw| entries(&raw.pin, |name| name.0.clone())).unwrap_or_default(),
-        transfer: raw.map(|raw| entries(&raw.transfer, |prefix| prefix.0)).unwrap_or_default(),
-        records: match raw {
-            Some(raw) => entries(&raw.record, record).into_iter().collect::<Option<_>>()?,
-            None => Vec::new(),
-        },
-        conditional: match raw {
-            Some(raw) => entries(&raw.conditional, conditional).into_iter().collect::<Option<_>>()?,
-            None => Vec::new(),
-        },
-    })
-}
-
-/// A record's owner with its trailing dot; `@` is the zone itself.
-pub(crate) fn absolute(name: &str, zone: &str) -> String {
-    if name == "@" {
-        format!("{zone}.")
-    } else if name.ends_with('.') {
-        name.to_owned()
-    } else {
-        format!("{name}.{zone}.")
     }
 }
 
@@ -127,18 +82,6 @@ pub(super) fn http(raw: Option<&RawHttp>, lan: &Lan) -> Option<Http> {
         listen: listen(raw.and_then(|raw| raw.listen.as_ref()), port, lan, Families::V4),
         port,
         root: path(raw.and_then(|raw| given(&raw.root)), BOOT_ROOT),
-    })
-}
-
-pub(super) fn tang(raw: Option<&RawTang>, lan: &Lan) -> Option<Tang> {
-    let port = port(raw.and_then(|raw| given(&raw.port)), TANG_PORT)?;
-    Some(Tang {
-        enable: raw.and_then(|raw| given(&raw.enable)).unwrap_or(true),
-        external: raw.and_then(|raw| given(&raw.external)),
-        listen: listen(raw.and_then(|raw| raw.listen.as_ref()), port, lan, Families::V4),
-        port,
-        keys: path(raw.and_then(|raw| given(&raw.keys)), TANG_KEYS),
-        policy: raw.and_then(|raw| given(&raw.policy)).unwrap_or(TangPolicy::Open),
     })
 }
 

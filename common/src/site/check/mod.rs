@@ -4,6 +4,8 @@
 mod balance;
 mod claim;
 mod cluster;
+mod dns;
+mod dns_lint;
 mod gateway;
 mod lan;
 mod machine;
@@ -12,6 +14,7 @@ mod profile;
 mod record;
 mod service;
 mod socket;
+mod tang;
 
 use super::Site;
 use super::raw::RawSite;
@@ -24,6 +27,7 @@ pub(crate) fn site(raw: &RawSite, found: &mut Findings) {
     claim::check(raw, found);
     gateway::check(raw, found);
     service::check(raw, found);
+    tang::check(raw, found);
     record::check(raw, found);
     balance::check(raw, found);
     machine::check(raw, found);
@@ -34,6 +38,14 @@ pub(crate) fn site(raw: &RawSite, found: &mut Findings) {
 /// Checks that need defaults and derived parts too.
 pub(crate) fn built(raw: &RawSite, site: &Site, found: &mut Findings) {
     socket::check(raw, site, found);
+    dns::built(raw, site, found);
+    dns_lint::built(raw, site, found);
+}
+
+/// The cluster zone without its final dot, where both of its parts stand.
+fn cluster_zone(raw: &RawSite) -> Option<String> {
+    let cluster = raw.cluster.as_ref()?;
+    Some(format!("{}.{}", cluster.name.as_ref()?.value.0, cluster.domain.as_ref()?.value.0))
 }
 
 /// The entries of a list that may be absent.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::service::bounded;
-use super::{claim, each};
+use super::{claim, cluster_zone, each};
 use crate::site::ClusterKind;
 use crate::site::build::absolute;
 use crate::site::raw::{RawDns, RawRecord, RawSite};
@@ -16,9 +16,6 @@ const TTL_MAX: Duration = Duration::from_secs((1 << 31) - 1);
 
 pub(super) fn check(raw: &RawSite, found: &mut Findings) {
     let Some(dns) = &raw.dns else { return };
-    let zone = raw.cluster.as_ref().and_then(|cluster| {
-        Some(format!("{}.{}", cluster.name.as_ref()?.value.0, cluster.domain.as_ref()?.value.0))
-    });
     for record in each(&dns.record) {
         bounded(record.ttl.as_ref(), Duration::ZERO, TTL_MAX, found);
         if let (Some(kind), Some(value)) = (&record.kind, &record.data)
@@ -30,7 +27,7 @@ pub(super) fn check(raw: &RawSite, found: &mut Findings) {
             }
         }
     }
-    let Some(zone) = zone else { return };
+    let Some(zone) = cluster_zone(raw) else { return };
     owners(raw, dns, &zone, found);
     conditionals(dns, &zone, found);
 }

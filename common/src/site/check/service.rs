@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::each;
+use super::{dns, each};
+use crate::site::NtpSourceKind;
 use crate::site::raw::RawSite;
 use crate::site::read::{At, Findings, Spot};
-use crate::site::{DnsUpstream, NtpSourceKind};
 
 /// Clients renew at half of it, so a shorter lease is nothing but traffic.
 const LEASE_MIN: Duration = Duration::from_secs(60);
@@ -33,7 +33,7 @@ pub(super) fn check(raw: &RawSite, found: &mut Findings) {
     if let Some(lb) = &raw.lb {
         bounded(lb.drain.as_ref(), Duration::ZERO, DRAIN_MAX, found);
     }
-    dns(raw, found);
+    dns::check(raw, found);
     ntp(raw, found);
 }
 
@@ -82,43 +82,12 @@ pub(super) fn bounded(duration: Option<&At<Duration>>, min: Duration, max: Durat
 }
 
 /// The addresses that are this bastion's own.
-fn own(raw: &RawSite) -> Vec<IpAddr> {
+pub(super) fn own(raw: &RawSite) -> Vec<IpAddr> {
     let Some(lan) = &raw.lan else { return Vec::new() };
     let v4 = lan.address.as_ref().map(|net| IpAddr::V4(net.value.addr()));
     let v6 = lan.address6.as_ref().map(|net| IpAddr::V6(net.value.addr()));
     let vip = lan.vip.as_ref().map(|vip| IpAddr::V4(vip.value));
     v4.into_iter().chain(v6).chain(vip).collect()
-}
-
-fn dns(raw: &RawSite, found: &mut Findings) {
-    let Some(dns) = &raw.dns else { return };
-    let own = own(raw);
-    servers(each(&dns.forward), &own, found);
-    for conditional in each(&dns.conditional) {
-        let forward = conditional.forward.iter().flat_map(|list| list.value.iter());
-        servers(forward, &own, found);
-        if conditional
-            .forward
-            .as_ref()
-            .is_some_and(|list| list.value.is_empty() && !found.mentions(&list.spot.key))
-        {
-            found.error(&conditional.spot, "no server to ask for this zone").help("name one in forward");
-        }
-    }
-}
-
-fn servers<'a>(servers: impl Iterator<Item = &'a At<DnsUpstream>>, own: &[IpAddr], found: &mut Findings) {
-    let mut seen: BTreeMap<_, &Spot> = BTreeMap::new();
-    for server in servers {
-        let address = server.value.address;
-        if own.contains(&address.ip()) || (address.ip().is_loopback() && address.port() == 53) {
-            found
-                .error(&server.spot, format!("{} is this name server itself", address.ip()))
-                .help("name servers of the outside world");
-        } else if seen.insert(address, &server.spot).is_some() {
-            found.warning(&server.spot, format!("{address} is in the list already")).help("name it once");
-        }
-    }
 }
 
 fn ntp(raw: &RawSite, found: &mut Findings) {

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use crate::site::build::same_socket;
 use crate::site::raw::RawSite;
 use crate::site::read::{At, Findings, OneOrMany, Spot};
 use crate::site::value::Listen;
@@ -18,11 +19,9 @@ struct Socket {
 pub(super) fn check(raw: &RawSite, site: &Site, found: &mut Findings) {
     let sockets = sockets(raw, site);
     for (index, socket) in sockets.iter().enumerate() {
-        let other = sockets[..index].iter().find(|other| {
-            other.transport == socket.transport
-                && other.address.port() == socket.address.port()
-                && overlap(other.address.ip(), socket.address.ip())
-        });
+        let other = sockets[..index]
+            .iter()
+            .find(|other| other.transport == socket.transport && same_socket(other.address, socket.address));
         if let Some(other) = other {
             // The place is the one that the file names; derived sockets have none of their own.
             let (spot, by) =
@@ -35,12 +34,11 @@ pub(super) fn check(raw: &RawSite, site: &Site, found: &mut Findings) {
                 )
                 .help("choose another port or address for one of them");
         }
-        outside(site, socket, found);
+        // One entry of the file may stand for a socket of each transport.
+        if !sockets[..index].iter().any(|other| other.spot == socket.spot) {
+            outside(site, socket, found);
+        }
     }
-}
-
-fn overlap(a: IpAddr, b: IpAddr) -> bool {
-    a == b || (a.is_ipv4() == b.is_ipv4() && (a.is_unspecified() || b.is_unspecified()))
 }
 
 /// A listener on an address that is not this bastion's, as far as the file says.
@@ -102,9 +100,39 @@ fn sockets(raw: &RawSite, site: &Site) -> Vec<Socket> {
     }
     service!(dhcp, "dhcp", [Udp]);
     service!(dns, "dns", [Udp Tcp]);
+    if site.dns.enable {
+        let raw = raw.dns.as_ref();
+        let encrypted = [
+            (
+                "dns over TLS",
+                Transport::Tcp,
+                &site.dns.tls_listen,
+                raw.and_then(|raw| raw.tls_listen.as_ref()),
+            ),
+            (
+                "dns over HTTPS",
+                Transport::Tcp,
+                &site.dns.https_listen,
+                raw.and_then(|raw| raw.https_listen.as_ref()),
+            ),
+            (
+                "dns over QUIC",
+                Transport::Udp,
+                &site.dns.quic_listen,
+                raw.and_then(|raw| raw.quic_listen.as_ref()),
+            ),
+        ];
+        for (name, transport, addresses, listen) in encrypted {
+            add(name, transport, addresses, spots(listen, None, None));
+        }
+    }
     service!(tftp, "tftp", [Udp]);
     service!(http, "http", [Tcp], port);
     service!(tang, "tang", [Tcp], port);
+    if site.tang.enable {
+        let listen = raw.tang.as_ref().and_then(|raw| raw.tls_listen.as_ref());
+        add("tang over HTTPS", Transport::Tcp, &site.tang.tls_listen, spots(listen, None, None));
+    }
     service!(ntp, "ntp", [Udp]);
     service!(console, "console", [Tcp], port);
     if site.lb.enable {

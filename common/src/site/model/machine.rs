@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::DhcpOption;
+use super::{DhcpOption, TangAccess};
 use crate::site::Mac;
 
 /// Where a secret stands; never the secret itself.
@@ -112,6 +112,8 @@ pub struct Node {
     pub profile: Option<String>,
     /// Its management controller.
     pub bmc: Option<Bmc>,
+    /// How its disk is unlocked, where that is not for the whole site to say.
+    pub tang: Option<TangAccess>,
     /// DHCP options of its own, by number.
     pub options: Vec<DhcpOption>,
 }

@@ -1,14 +1,18 @@
 //! The site as its daemons see it: proven values, defaults filled in.
 
 mod balance;
+mod dns;
 mod machine;
 mod network;
 mod service;
+mod tang;
 
 pub use balance::*;
+pub use dns::*;
 pub use machine::*;
 pub use network::*;
 pub use service::*;
+pub use tang::*;
 
 use std::collections::BTreeMap;
 

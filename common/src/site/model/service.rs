@@ -4,7 +4,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ipnet::IpNet;
 use serde::Serialize;
 
 use crate::site::Mac;
@@ -39,58 +38,6 @@ pub struct DhcpOption {
     pub value: Vec<u8>,
 }
 
-/// DNS.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Dns {
-    /// Whether the daemon runs here.
-    pub enable: bool,
-    /// Who does it instead.
-    pub external: Option<IpAddr>,
-    /// Where it listens; port 53 of the LAN addresses unless set.
-    pub listen: Vec<SocketAddr>,
-    /// Where questions about the rest of the world go.
-    pub forward: Vec<DnsUpstream>,
-    /// Names kept answerable while the WAN is down.
-    pub pin: Vec<String>,
-    /// Who may transfer zones, besides the bastion itself.
-    pub transfer: Vec<IpNet>,
-    /// Records beside the derived ones.
-    pub records: Vec<DnsRecord>,
-    /// Zones with servers of their own.
-    pub conditional: Vec<DnsConditional>,
-}
-
-/// A server that questions are forwarded to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct DnsUpstream {
-    /// Its address.
-    pub address: SocketAddr,
-    /// The name in its certificate; set for DNS over TLS, absent for plain UDP and TCP.
-    pub tls_name: Option<String>,
-}
-
-/// A configured record.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct DnsRecord {
-    /// The absolute owner name with its trailing dot.
-    pub name: String,
-    /// The type's mnemonic, upper case.
-    pub kind: String,
-    /// The data in master file form.
-    pub value: String,
-    /// Time to live, where it differs from the zone's.
-    pub ttl: Option<Duration>,
-}
-
-/// A zone with servers of its own.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct DnsConditional {
-    /// The zone, absolute.
-    pub zone: String,
-    /// Its servers.
-    pub forward: Vec<DnsUpstream>,
-}
-
 /// TFTP.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Tftp {
@@ -117,33 +64,6 @@ pub struct Http {
     pub port: u16,
     /// The tree it serves.
     pub root: PathBuf,
-}
-
-/// Whom tangd answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum TangPolicy {
-    /// Everybody on the LAN.
-    Open,
-    /// Addresses of nodes only.
-    KnownNodes,
-}
-
-/// Disk unlocking.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Tang {
-    /// Whether the daemon runs here.
-    pub enable: bool,
-    /// Who does it instead.
-    pub external: Option<IpAddr>,
-    /// Where it listens; [`Tang::port`] of the LAN address unless set.
-    pub listen: Vec<SocketAddr>,
-    /// Its port.
-    pub port: u16,
-    /// The directory of JWK files.
-    pub keys: PathBuf,
-    /// Whom it answers.
-    pub policy: TangPolicy,
 }
 
 /// A source of time.

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::site::read::{List, Named, OneOrMany, table};
 use crate::site::value::{BmcUrl, BootPath, Bounded, Bytes, Label, Text, Uuid};
-use crate::site::{BmcTls, DhcpOption, InstallMethod, Mac, Role, SecretSource};
+use crate::site::{BmcTls, DhcpOption, InstallMethod, Mac, Role, SecretSource, TangAccess};
 
 table! {
     /// What the rendered installation files need.
@@ -71,6 +71,8 @@ table! {
         "profile" profile: optional Label;
         /// Its management controller.
         "bmc" bmc: optional RawBmc;
+        /// How its disk is unlocked: `allow` at once, `hold` once `farosctl tang approve` has let it through, `deny` never.
+        "tang" tang: optional TangAccess = "as tang.hold says";
         /// DHCP options of its own, by number.
         "options" options: optional List<DhcpOption> = "none";
     }

@@ -1,12 +1,16 @@
 //! The tables of the site file, each defined once. The doc comments are the reference.
 
+mod dns;
 mod machine;
 mod network;
 mod service;
+mod tang;
 
+pub(crate) use dns::*;
 pub(crate) use machine::*;
 pub(crate) use network::*;
 pub(crate) use service::*;
+pub(crate) use tang::*;
 
 use super::read::{List, Named, table};
 use super::value::FormatVersion;

@@ -4,10 +4,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::site::read::{List, OneOrMany, table};
-use crate::site::value::{
-    AbsolutePath, Bounded, Domain, Endpoint, Label, Listen, Port, Prefix, RecordKind, RecordName, Text,
-};
-use crate::site::{Balance, CheckKind, DhcpOption, DnsUpstream, Mac, NtpSource, Plane, TangPolicy};
+use crate::site::value::{AbsolutePath, Bounded, Endpoint, Label, Listen, Port, Text};
+use crate::site::{Balance, CheckKind, DhcpOption, Mac, NtpSource, Plane};
 
 table! {
     /// DHCP.
@@ -28,52 +26,6 @@ table! {
         "authoritative" authoritative: optional bool = "true";
         /// Whether IPv6 router advertisements are sent on the LAN, so that firmware does not wait for one.
         "router-advertisements" router_advertisements: optional bool = "true";
-    }
-}
-
-table! {
-    /// DNS.
-    RawDns {
-        /// Whether it runs here.
-        "enable" enable: optional bool = "true";
-        /// Where it listens.
-        "listen" listen: optional OneOrMany<Listen> = "port 53 of the LAN addresses";
-        /// With `enable = false`: who does it instead.
-        "external" external: optional IpAddr;
-        /// Where questions about the rest of the world go: over UDP and TCP, or with `tls://ADDRESS#NAME` over TLS.
-        "forward" forward: optional List<DnsUpstream> = "none: only the site's own names are known";
-        /// Names kept answerable while the WAN is down.
-        "pin" pin: optional List<Domain> = "none";
-        /// Who may transfer zones (AXFR); the bastion itself always may.
-        "transfer" transfer: optional List<Prefix> = "nobody else";
-        /// Records beside the derived ones.
-        "record" record: optional List<RawRecord>;
-        /// Zones with servers of their own.
-        "conditional" conditional: optional List<RawConditional>;
-    }
-}
-
-table! {
-    /// A record beside the derived ones; several values are several tables.
-    RawRecord {
-        /// The owner, relative to the cluster zone; a trailing dot makes it absolute, `@` is the zone itself.
-        "name" name: required RecordName;
-        /// Any common type, or `TYPE123`.
-        "type" kind: required RecordKind;
-        /// The data as in a master file (`10 mail` for MX).
-        "value" data: required Text;
-        /// How long others may keep it.
-        "ttl" ttl: optional Duration = "the zone's";
-    }
-}
-
-table! {
-    /// A zone with servers of its own.
-    RawConditional {
-        /// The zone.
-        "zone" zone: required Domain;
-        /// Its servers.
-        "forward" forward: required List<DnsUpstream>;
     }
 }
 
@@ -104,24 +56,6 @@ table! {
         "port" port: optional Port = "8080";
         /// The tree it serves. Ignition files in it are given to their node only.
         "root" root: optional AbsolutePath = "/var/lib/faros/boot";
-    }
-}
-
-table! {
-    /// Disk unlocking (Tang).
-    RawTang {
-        /// Whether it runs here.
-        "enable" enable: optional bool = "true";
-        /// Where it listens.
-        "listen" listen: optional OneOrMany<Listen> = "`port` of lan.address";
-        /// With `enable = false`: who does it instead.
-        "external" external: optional IpAddr;
-        /// Its port.
-        "port" port: optional Port = "7500";
-        /// The directory of JWK files, in the layout of upstream Tang.
-        "keys" keys: optional AbsolutePath = "/var/lib/faros/tang";
-        /// Whom it answers: everybody on the LAN, or addresses of nodes only.
-        "policy" policy: optional TangPolicy = "open";
     }
 }
 

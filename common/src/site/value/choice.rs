@@ -2,8 +2,8 @@
 
 use crate::site::read::closest;
 use crate::site::{
-    Balance, CheckKind, ClusterKind, GatewayMode, InstallMethod, Plane, Published, Role, TangPolicy,
-    Transport,
+    Balance, CheckKind, ClusterKind, DnsKeyAlgorithm, GatewayMode, InstallMethod, Plane, Published, Role,
+    TangAccess, TangPolicy, TangSlotKind, Transport,
 };
 
 /// Makes an enum readable from one of a few words.
@@ -44,11 +44,17 @@ choices! {
     }
     Transport { "tcp" Tcp "udp" Udp }
     TangPolicy { "open" Open "known-nodes" KnownNodes }
+    TangAccess { "allow" Allow "hold" Hold "deny" Deny }
+    TangSlotKind { "passphrase" Passphrase "tang" Tang "tpm2" Tpm2 }
     Plane { "auto" Auto "user" User "kernel" Kernel }
     Balance {
         "least-connections" LeastConnections "round-robin" RoundRobin "random-two" RandomTwo "source" Source
     }
     CheckKind { "tcp" Tcp "http" Http "https" Https }
+    DnsKeyAlgorithm {
+        "hmac-sha1" HmacSha1 "hmac-sha224" HmacSha224 "hmac-sha256" HmacSha256 "hmac-sha384" HmacSha384
+        "hmac-sha512" HmacSha512
+    }
     InstallMethod { "agent" Agent "upi" Upi }
     Role { "bootstrap" Bootstrap "control-plane" ControlPlane "worker" Worker "other" Other }
 }

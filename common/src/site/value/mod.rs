@@ -8,13 +8,15 @@ mod option;
 mod path;
 mod record;
 mod secret;
+mod tang;
 mod upstream;
 
-pub(crate) use name::{Domain, Interface, Label, RecordName, Text, Uuid};
+pub(crate) use name::{Domain, Interface, KeyName, Label, RecordName, Text, Uuid};
 pub(crate) use network::{Endpoint, Endpoint4, Listen, Prefix};
 pub(crate) use number::{Bounded, Bytes, FormatVersion, Port};
 pub(crate) use path::{AbsolutePath, BmcUrl, BootPath};
 pub(crate) use record::{RecordKind, record_flaw};
+pub(crate) use tang::{TangUrl, Thumbprint};
 
 use super::read::{Findings, Input, quoted};
 

@@ -52,6 +52,20 @@ text_value!(
     }
 );
 
+/// The name of a TSIG key, lower case, without a final dot. It is a domain name by form only (RFC 8945 section 4.2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct KeyName(pub(crate) String);
+
+text_value!(KeyName, "name of a key, such as external-dns", |text| {
+    let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
+    if name.contains('*') {
+        return Err(Flaw::new(format!("{} holds a wildcard", quoted(text)))
+            .help("each key has a name and a secret of its own"));
+    }
+    owner_flaw(&name)?;
+    Ok(KeyName(name))
+});
+
 /// The name of a network interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Interface(pub(crate) String);

@@ -1,0 +1,6 @@
+//! See `faros_fuzz::dns_update`.
+#![no_main]
+
+use faros_fuzz::dns_update::TARGET;
+
+libfuzzer_sys::fuzz_target!(init: TARGET.sow(), |data: &[u8]| TARGET.feed(data));
