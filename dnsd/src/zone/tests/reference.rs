@@ -56,6 +56,16 @@ impl Zone {
         Self { apex: path(&source.origin), names }
     }
 
+    /// Whether the name exists, and is not hidden below a delegation or a DNAME record.
+    fn shows(&self, name: &[Vec<u8>]) -> bool {
+        let hides = |depth: usize| {
+            let apex = depth == self.apex.len();
+            let hidden = |record: &Record| record.kind == kind::DNAME || (record.kind == kind::NS && !apex);
+            self.names.get(&name[..depth]).is_some_and(|records| records.iter().any(hidden))
+        };
+        self.exists(name) && !(self.apex.len()..name.len()).any(hides)
+    }
+
     fn exists(&self, name: &[Vec<u8>]) -> bool {
         self.names.keys().any(|other| other.starts_with(name))
     }
@@ -148,7 +158,7 @@ impl Reference {
         let closest = above.pop()?;
         match above.pop() {
             // Without a delegation it would deny the whole name.
-            Some(parent) if kind == kind::DS && closest.apex.len() == name.len() && parent.exists(name) => {
+            Some(parent) if kind == kind::DS && closest.apex.len() == name.len() && parent.shows(name) => {
                 Some(parent)
             }
             _ => Some(closest),
