@@ -106,10 +106,18 @@ pub fn filter(
         if !chain.visited.is_empty() && (rules.leaves)(&current) {
             break End::Elsewhere;
         }
-        if chain.take_answer(&current) {
+        let target = if let Some(made) = chain.take_dname(&current)? {
+            if matches!(question.kind, kind::CNAME | kind::ANY) {
+                break End::Found;
+            }
+            made
+        } else if chain.take_answer(&current) {
             break End::Found;
-        }
-        let Some(target) = chain.take_alias(&current)? else { break End::Nothing };
+        } else if let Some(target) = chain.take_cname(&current)? {
+            target
+        } else {
+            break End::Nothing;
+        };
         if chain.visited.contains(&target) || target == current {
             return Err(Unusable::Loop);
         }
@@ -178,40 +186,47 @@ impl Chain<'_> {
         true
     }
 
-    /// Takes the alias at `name`, or the one above it that covers it, and tells where it leads.
-    fn take_alias(&mut self, name: &Name) -> Result<Option<Name>, Unusable> {
-        let alias =
-            |record: &&Rr| record.class == class::IN && matches!(record.kind, kind::CNAME | kind::DNAME);
-        let owned = self.reply.answers.iter().filter(alias);
-        let found = owned.filter(|record| match record.kind {
-            kind::CNAME => record.owner == *name,
-            _ => record.owner != *name && name.is_within(&record.owner),
-        });
-        // A DNAME goes first: the CNAME beside it is only what was made of it (RFC 6672 section 3.1).
-        let Some(record) = found.max_by_key(|record| record.kind) else { return Ok(None) };
-        let record = record.clone();
+    /// Takes the alias at `name` and tells where it leads.
+    fn take_cname(&mut self, name: &Name) -> Result<Option<Name>, Unusable> {
+        let Some(record) = self.alias(kind::CNAME, |owner| owner == name) else { return Ok(None) };
         let Some(target) = record.target() else { return Ok(None) };
+        self.link()?;
+        self.taken.push(Rr { owner: name.clone(), ..record });
+        self.take_signatures(name, kind::CNAME);
+        Ok(Some(target.lower()))
+    }
+
+    /// Takes the alias of a whole subtree that `name` lies in, and makes the CNAME record that follows from it: the one
+    /// in the reply is no more than that, and so is anything else below such an alias (RFC 6672 sections 2.4, 3.1).
+    fn take_dname(&mut self, name: &Name) -> Result<Option<Name>, Unusable> {
+        let above = |owner: &Name| owner != name && name.is_within(owner);
+        let Some(record) = self.alias(kind::DNAME, above) else { return Ok(None) };
+        let Some(target) = record.target() else { return Ok(None) };
+        self.link()?;
+        let made = substitute(name, &record.owner, &target).ok_or(Unusable::NameTooLong)?;
+        let (owner, ttl) = (record.owner.clone(), record.ttl);
+        if !self.taken.contains(&record) {
+            self.taken.push(record);
+            self.take_signatures(&owner, kind::DNAME);
+        }
+        let rdata = made.as_wire().into();
+        self.taken.push(Rr { owner: name.clone(), kind: kind::CNAME, class: class::IN, ttl, rdata });
+        Ok(Some(made.lower()))
+    }
+
+    fn alias(&self, kind: u16, owned: impl Fn(&Name) -> bool) -> Option<Rr> {
+        let mut answers = self.reply.answers.iter();
+        answers
+            .find(|record| record.class == class::IN && record.kind == kind && owned(&record.owner))
+            .cloned()
+    }
+
+    fn link(&mut self) -> Result<(), Unusable> {
         if self.links == CHAIN_MAX {
             return Err(Unusable::ChainTooLong);
         }
         self.links += 1;
-        let (owner, kind) = (record.owner.clone(), record.kind);
-        let target = if kind == kind::CNAME {
-            self.taken.push(Rr { owner: name.clone(), ..record });
-            self.take_signatures(&owner, kind);
-            target.lower()
-        } else {
-            let made = substitute(name, &owner, &target).ok_or(Unusable::NameTooLong)?;
-            let ttl = record.ttl;
-            if !self.taken.contains(&record) {
-                self.taken.push(record);
-                self.take_signatures(&owner, kind);
-            }
-            let rdata = made.as_wire().into();
-            self.taken.push(Rr { owner: name.clone(), kind: kind::CNAME, class: class::IN, ttl, rdata });
-            made.lower()
-        };
-        Ok(Some(target))
+        Ok(())
     }
 
     fn take_signatures(&mut self, name: &Name, covered: u16) {

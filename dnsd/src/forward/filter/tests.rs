@@ -180,6 +180,18 @@ fn a_dname_makes_its_own_cname() {
 }
 
 #[test]
+fn a_question_for_a_cname_ends_at_the_one_that_a_dname_makes() {
+    let dname = rr("old.example.", kind::DNAME, name("new.example.").as_wire());
+    let beside = [alias("www.old.example.", "www.new.example."), alias("www.new.example.", "x.example.")];
+    for answers in [vec![dname.clone()], [&[dname][..], &beside].concat()] {
+        let question = OwnedQuestion::new(name("www.old.example."), kind::CNAME);
+        let kept = run(&question, &reply(rcode::NOERROR, answers, vec![])).unwrap();
+        assert_eq!(owners(&kept.answers), ["old.example.", "www.old.example."]);
+        assert_eq!((kept.next, kept.links), (None, 1));
+    }
+}
+
+#[test]
 fn a_dname_that_overflows_is_refused() {
     let long = format!("{0}.{0}.{0}.{1}.", "x".repeat(63), "y".repeat(40));
     let told = reply(rcode::NOERROR, vec![rr("old.example.", kind::DNAME, name(&long).as_wire())], vec![]);
