@@ -7,7 +7,7 @@
 //!
 //! | Module | Theme |
 //! |---|---|
-//! | [`dhcp`], [`dns`], [`tftp`] | what is measured: servers, clients, cases, tables, targets |
+//! | [`dhcp`], [`dns`], [`tang`], [`tftp`] | what is measured: servers, clients, cases, tables, targets |
 //! | [`netns`] | two namespaces and the link between them, gone afterwards also after Ctrl-C or a crash |
 //! | [`programs`] | where peers and clients are found |
 //! | [`cgroup`] | who used how much processor time |
@@ -36,6 +36,7 @@ pub mod report;
 pub mod session;
 pub mod site;
 pub mod stats;
+pub mod tang;
 pub mod tftp;
 pub mod work_dir;
 

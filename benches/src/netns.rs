@@ -147,7 +147,7 @@ fn owner(name: &str) -> Option<u32> {
 /// Whether a process is one of the programs of this crate: process ids are used again.
 fn is_benchmark(process: u32) -> bool {
     std::fs::read_to_string(format!("/proc/{process}/comm"))
-        .is_ok_and(|name| ["dhcp", "dns", "tftp"].contains(&name.trim_end()))
+        .is_ok_and(|name| ["dhcp", "dns", "tang", "tftp"].contains(&name.trim_end()))
 }
 
 fn delete(name: &str) {

@@ -57,6 +57,7 @@ impl Config {
                 return Err(faults.into_iter().flatten().flatten().collect());
             }
         };
+        let forward = forward.with_delegations(zones.delegations(&own_addresses(site)));
         Ok(Self {
             listen: site.dns.listen.clone(),
             access: Access::new(&site.site_prefixes()),
@@ -81,7 +82,8 @@ impl Config {
 /// The addresses of this host that the site file names.
 fn own_addresses(site: &Site) -> Vec<IpAddr> {
     let lan = [site.bastion(), IpAddr::V4(site.lan.vip)];
-    lan.into_iter().chain(site.lan.address6.map(|address| IpAddr::V6(address.addr()))).collect()
+    let listen = site.dns.listen.iter().map(SocketAddr::ip);
+    lan.into_iter().chain(site.lan.address6.map(|address| IpAddr::V6(address.addr()))).chain(listen).collect()
 }
 
 fn fault(key: &str, message: String) -> Diagnostic {

@@ -10,6 +10,7 @@ use faros_lab::Firmware;
 
 use crate::ca::{LIFE_DAYS, LIFE_DAYS_MAX};
 use crate::output::Format;
+use crate::tang::TangCommand;
 use crate::wait::Condition;
 
 /// Everything after `farosctl`.
@@ -93,6 +94,9 @@ pub enum Command {
     /// What names resolve to, and where the answer comes from
     #[command(subcommand)]
     Dns(DnsCommand),
+    /// Disk unlocking: its keys, who unlocked what, and who may
+    #[command(subcommand)]
+    Tang(TangCommand),
     /// Files for other programs, made from the site file alone; without WHAT, what there is
     Render(RenderArguments),
     /// A daemon's journal on disk, for when it is damaged
@@ -440,6 +444,31 @@ mod tests {
             "dns query cp1",
             "dns query cp1.edge.example.com. AAAA --client 192.168.8.11",
             "dns query 192.168.8.11 --server 127.0.0.1:5353",
+            "tang show-keys",
+            "tang show-keys --keys /var/lib/faros/tang",
+            "tang rotate",
+            "tang audit -n 100",
+            "tang audit --file /var/lib/faros/tangd/audit",
+            "tang waiting",
+            "tang approve cp1 cp2 --for 30m",
+            "tang approve --all",
+            "tang lock cp1 --reason stolen",
+            "tang lock --all",
+            "tang unlock cp1",
+            "tang unlock --all",
+            "tang butane",
+            "tang butane cp1 --tpm --tang http://tang.example.com#t --threshold 2 --fips --layout aarch64",
+            "tang butane --role worker --variant openshift --device /dev/sdb --keys /tmp",
+            "tang seal --threshold 2 --passphrase-file /tmp/a --passphrase-file -",
+            "tang unseal",
+            "tang unseal --passphrase-file -",
+            "tang slots list --keys /tmp",
+            "tang slots add passphrase --name night-shift",
+            "tang slots add tang http://hq.example.com:7500 THUMBPRINT --ca /tmp/ca.pem",
+            "tang slots add tpm2 --pcr 0 --pcr 7 --tcti device:/dev/tpmrm0",
+            "tang slots remove tang",
+            "tang backup /tmp/backup --backup-passphrase-file /tmp/words",
+            "tang restore /tmp/backup --clear --keys /tmp",
             "render",
             "render zone",
             "render zone edge.example.com --out /tmp",
@@ -472,6 +501,17 @@ mod tests {
             "dns query",
             "dns query a A --client b",
             "dns query a A --client 192.0.2.1 --server 192.0.2.2",
+            "tang approve",
+            "tang approve cp1 --all",
+            "tang approve cp1 --for ever",
+            "tang lock",
+            "tang slots",
+            "tang slots add tang http://hq.example.com",
+            "tang slots remove",
+            "tang backup",
+            "tang seal --threshold many",
+            "tang butane cp1 --role worker",
+            "tang butane --role bootstrap",
             "render zoo",
             "ca issue",
             "ca issue dnsd --days 0",

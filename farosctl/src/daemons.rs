@@ -21,6 +21,7 @@ pub(crate) const DHCPD: &str = "dhcpd";
 pub(crate) const TFTPD: &str = "tftpd";
 pub(crate) const IGNITION_HTTP: &str = "ignition-http";
 pub(crate) const DNSD: &str = "dnsd";
+pub(crate) const TANGD: &str = "tangd";
 
 /// Whether a site file wants a daemon here.
 type Enabled = fn(&Site) -> bool;
@@ -31,6 +32,7 @@ const KNOWN: &[(&str, Enabled)] = &[
     (TFTPD, |site| site.tftp.enable),
     (IGNITION_HTTP, |site| site.http.enable),
     (DNSD, |site| site.dns.enable),
+    (TANGD, |site| site.tang.enable),
 ];
 
 /// A daemon that is or should be here.

@@ -18,6 +18,7 @@
 //! | `boot` | `boot loaders`, `script`, `unknown` |
 //! | `ca` | `ca init`, `show`, `issue`, `renew`: the site's certificates |
 //! | `dns` | `dns query` |
+//! | `tang` | `tang …`: disk unlocking |
 //! | `render` | `render zone`: files for other programs |
 //! | `reload`, `wait`, `journal`, `lab` | the verbs of these names |
 
@@ -41,6 +42,7 @@ mod render;
 mod session;
 mod site;
 mod status;
+mod tang;
 mod terminal;
 mod wait;
 
@@ -124,6 +126,7 @@ async fn ask(command: Command, session: &mut Session) -> Result<Exit, Failure> {
         Command::Node(command) => node::run(session, command).await,
         Command::Boot(command) => boot::run(session, command).await,
         Command::Dns(command) => dns::run(session, command).await,
+        Command::Tang(command) => tang::run(session, command).await,
         Command::Reload { daemons } => reload::run(session, &daemons).await,
         Command::Wait(arguments) => wait::run(session, &arguments).await,
         Command::Check { .. }

@@ -2,6 +2,9 @@
 
 use std::io::{self, BufRead, IsTerminal, Write};
 
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use zeroize::Zeroizing;
+
 /// Where a command reads and writes. Tests hand in buffers.
 pub struct Terminal {
     out: Box<dyn Write>,
@@ -44,6 +47,33 @@ impl Terminal {
         let _ = writeln!(self.err, "farosctl: {text}");
     }
 
+    /// Asks for something that nobody shall see: at a terminal it is not echoed. One line, with its line end.
+    ///
+    /// # Errors
+    /// The input cannot be read, or has more than `bytes_max` bytes.
+    pub fn secret(&mut self, question: &str, bytes_max: usize) -> io::Result<Zeroizing<Vec<u8>>> {
+        if !self.in_is_terminal {
+            return self.line(bytes_max);
+        }
+        write!(self.err, "{question}")?;
+        self.err.flush()?;
+        let echo = Silence::begin()?;
+        let line = self.line(bytes_max);
+        drop(echo);
+        line
+    }
+
+    /// One line of the input, with its line end; empty at the end of the input. Wiped when it is let go.
+    ///
+    /// # Errors
+    /// As [`Terminal::secret`].
+    pub fn line(&mut self, bytes_max: usize) -> io::Result<Zeroizing<Vec<u8>>> {
+        // Allocated once: a buffer that grows would leave copies behind.
+        let mut line = Zeroizing::new(Vec::with_capacity(bytes_max + 2));
+        io::Read::take(&mut self.input, bytes_max as u64 + 2).read_until(b'\n', &mut line)?;
+        Ok(line)
+    }
+
     /// Asks a question that is answered by typing `yes`. End of input is a no.
     ///
     /// # Errors
@@ -54,5 +84,26 @@ impl Terminal {
         let mut line = String::new();
         self.input.read_line(&mut line)?;
         Ok(line.trim().eq_ignore_ascii_case("yes"))
+    }
+}
+
+/// While it lives, what is typed is not shown.
+struct Silence(Termios);
+
+impl Silence {
+    fn begin() -> io::Result<Self> {
+        let before = tcgetattr(io::stdin())?;
+        let mut silent = before.clone();
+        silent.local_modes.remove(LocalModes::ECHO);
+        silent.local_modes.insert(LocalModes::ECHONL);
+        tcsetattr(io::stdin(), OptionalActions::Flush, &silent)?;
+        Ok(Self(before))
+    }
+}
+
+impl Drop for Silence {
+    fn drop(&mut self) {
+        // A terminal that is gone needs no restoring.
+        let _ = tcsetattr(io::stdin(), OptionalActions::Flush, &self.0);
     }
 }

@@ -35,6 +35,8 @@ pub mod journey;
 pub mod lan_neighbours;
 pub mod mac;
 pub mod site_file;
+pub mod tang_key_file;
+pub mod tang_request;
 pub mod tftp_name;
 pub mod tftp_netascii;
 pub mod tftp_packet;
@@ -81,4 +83,6 @@ pub const TARGETS: &[Target] = &[
     dns_update::TARGET,
     dns_zone::TARGET,
     dns_upstream_reply::TARGET,
+    tang_request::TARGET,
+    tang_key_file::TARGET,
 ];

@@ -28,6 +28,9 @@ pub fn ignition_file(role: &str) -> String {
 /// The roles that have an Ignition file each.
 pub const ROLES: [&str; 4] = ["bootstrap", "control-plane", "worker", "other"];
 
+/// The directory of tangd's keys, beside the boot root.
+const TANG_KEYS: &str = "tang";
+
 /// What the kernel of the lab's own system is told.
 const ARGUMENTS: &str = "console=ttyS0 quiet ignition.firstboot ignition.platform.id=metal \
     ignition.config.url={ignition} faros.report={report} faros.image={http}/lab/disk.img.gz faros.disk=/dev/vda";
@@ -44,8 +47,12 @@ pub(crate) fn parse(text: &str) -> Result<Table, LabError> {
     text.parse().map_err(|error| LabError::Unplayable(format!("the site file is not TOML: {error}")))
 }
 
-/// Puts the boot trees into the lab's directory.
+/// Puts the boot trees into the lab's directory, and the keys of disks beside them.
 pub(crate) fn relocate(table: &mut Table, boot_root: &Path) {
+    if let Some(section) = subtable(table, "tang") {
+        let keys = boot_root.with_file_name(TANG_KEYS);
+        section.insert("keys".to_owned(), Value::String(keys.display().to_string()));
+    }
     for section in ["tftp", "http"] {
         if let Some(section) = subtable(table, section) {
             section.insert("root".to_owned(), Value::String(boot_root.display().to_string()));
@@ -102,6 +109,7 @@ mod tests {
         assert_eq!(table["http"]["root"].as_str(), Some("/lab/boot"));
         assert_eq!(table["http"]["port"].as_integer(), Some(8081));
         assert_eq!(table["tftp"]["root"].as_str(), Some("/lab/boot"));
+        assert_eq!(table["tang"]["keys"].as_str(), Some("/lab/tang"));
         assert_eq!(table["profile"]["rhcos"]["kernel"].as_str(), Some(KERNEL));
         assert_eq!(table["profile"]["own"]["args"].as_str(), Some("kept"));
         assert_eq!(table["node"][0]["profile"].as_str(), Some("lab"));

@@ -8,6 +8,7 @@ pub mod dns;
 pub mod mutate;
 pub mod pcap;
 pub mod site;
+pub mod tang;
 
 use std::path::Path;
 use std::process::{Command, Output};

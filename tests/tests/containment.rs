@@ -27,6 +27,9 @@ fn a_panic_in_every_second_request_stops_no_daemon() {
         let url = format!("http://{}:8080/file", site::BASTION);
         let file = run(&client, "curl", &["-sS", "--fail", "--retry", "3", "--retry-all-errors", &url]);
         assert_eq!(file.stdout, b"content", "round {round}: {file:?}");
+        let url = format!("http://{}:7500/adv", site::BASTION);
+        let keys = run(&client, "curl", &["-sS", "--fail", "--retry", "3", "--retry-all-errors", &url]);
+        assert!(keys.stdout.starts_with(b"{"), "round {round}: {keys:?}");
     }
     for name in faros_lab::DAEMONS {
         let metric = format!("faros_{}_panics_total", name.replace('-', "_"));

@@ -64,6 +64,8 @@ const PEERS: &[Job] = &[Test, Bench];
 
 const PACKAGES: &[Package] = &[
     Package::new("iproute2", "network namespaces, bridges and links of the lab", EVERYWHERE),
+    Package::new("libssl-dev", "the library that tangd computes with, to build against", EVERYWHERE),
+    Package::new("pkg-config", "finds that library for the build", EVERYWHERE),
     Package::new("ipxe", "the boot loaders undionly.kpxe and snponly.efi that tftpd serves", EVERYWHERE),
     Package::new("qemu-system-x86", "nodes with real firmware", WITH_MACHINES),
     Package::new("ovmf", "UEFI firmware of the nodes", WITH_MACHINES),
@@ -98,6 +100,15 @@ const PACKAGES: &[Package] = &[
     Package::new("libprotobuf-c1", "a library of nsd and unbound", PEERS),
     Package::new("liburcu8", "a library of knot", &[Bench]),
     Package::new("libzscanner4", "a library of knot", &[Bench]),
+    Package::new("clevis", "what unlocks disks by Tang", &[Test]),
+    Package::new("clevis-luks", "binds encrypted disks to Tang", &[Test]),
+    Package::new("cryptsetup-bin", "encrypted disks", &[Test]),
+    Package::new("swtpm", "a TPM in software, which opens sealed keys", &[Test]),
+    Package::new("tpm2-tools", "what tangd and farosctl ask a TPM with", &[Test]),
+    Package::new("jose", "keys and signatures of Tang, by hand", &[Test]),
+    Package::new("socat", "starts Debian's tangd for each connection", PEERS),
+    // tangd itself; its units are in the package tang.
+    Package::new("tang-common", "tangd, a Tang server to compare with", PEERS),
     Package::new("tcpdump", "captures, when a test fails", &[Test]),
     Package::new("python3-venv", "a place for clients from the Python index", &[Test]),
 ];

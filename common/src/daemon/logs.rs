@@ -9,7 +9,7 @@ use super::options::LogFormat;
 /// What is logged unless `FAROS_LOG` says otherwise. Libraries that talk to strangers warn of whatever a stranger
 /// does; daemons count that.
 const USUAL: &str =
-    "info,h2=error,hickory_net=error,hickory_server=error,quinn=error,quinn_proto=error,rustls=error";
+    "info,h2=error,hickory_net=off,hickory_server=error,quinn=error,quinn_proto=error,rustls=error";
 
 /// Installs the subscriber; a second call in one process changes nothing.
 pub(super) fn install(format: LogFormat) {

@@ -64,6 +64,15 @@ impl Start {
         self.account.as_ref()
     }
 
+    /// A further directory that is this daemon's own, made with mode 0700 where it is not there, and given with all that
+    /// is in it to [`Start::account`].
+    ///
+    /// # Errors
+    /// The system's refusal, or a directory that can be nobody's own.
+    pub fn directory(&self, path: &Path) -> Result<(), StartError> {
+        directory::for_state(path, self.account.as_ref())
+    }
+
     /// A UDP socket on `address`: one that systemd handed over, or a new one. The address need not exist
     /// yet (`IP_FREEBIND`).
     ///

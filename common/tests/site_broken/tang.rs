@@ -24,7 +24,7 @@ pub(crate) fn broken() -> Vec<Case> {
         (Minimal("[tang]\ntls-listen = \"192.168.8.1:7500\" #<\n"), "tang.tls-listen", "taken by tang"),
         (
             Minimal(
-                "[[node]]\nname = \"w1\"\nrole = \"worker\"\nmac = \"52:54:00:00:08:21\"\ntang = \"ask\" #<\n",
+                "[[node]]\nname = \"w1\"\nrole = \"worker\"\nmac = \"52:54:00:00:08:21\"\ntang = \"held\" #<\n",
             ),
             "node[0].tang",
             "none of",

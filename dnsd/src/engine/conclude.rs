@@ -3,7 +3,7 @@
 use super::client::{Client, Transport};
 use super::decide::{Asked, Decision, DropReason, Ede};
 use super::limits::{AMPLIFICATION_MAX, Fate};
-use super::log::Entry;
+use super::log::Note;
 use super::{Ledger, Source, View};
 use crate::protocol::body::{TooLong, Written};
 use crate::protocol::code::rcode;
@@ -64,8 +64,15 @@ impl View<'_> {
         ledger.tally.answered(code, source);
         if self.policy.query_log {
             let question = asked.query.question;
-            let entry = Entry::new(asked.client, question.name, question.kind, code, source, self.now);
-            ledger.ring.push(entry.after(asked.waited.as_micros()));
+            ledger.ring.push(&Note {
+                now: self.now,
+                client: asked.client,
+                name: question.name,
+                kind: question.kind,
+                rcode: code,
+                source,
+                waited: asked.waited,
+            });
         }
         Decision::Reply(len)
     }

@@ -118,6 +118,10 @@ impl View<'_> {
             Some(Ok(answered)) if answered.chase.is_some() && of_site && query.recursion_desired => {
                 Decision::Ask
             }
+            // The servers of a delegation are asked for those who want an answer (RFC 1034 section 4.3.2).
+            Some(Ok(answered)) if answered.referral && of_site && query.recursion_desired => {
+                self.decide_foreign(&asked, ledger, out)
+            }
             Some(answered) => {
                 let written = answered.map(|answered| answered.written);
                 self.conclude(&asked, written, Source::Zone, None, ledger, out)
@@ -248,6 +252,23 @@ impl View<'_> {
         }
         ledger.tally.answered(code, Source::Policy);
         Decision::Reply(len)
+    }
+
+    /// Refuses a datagram that is longer than any request has to be; `start` is how it begins.
+    #[cold]
+    pub fn refuse_too_long(
+        &self,
+        start: &[u8],
+        client: &Client,
+        ledger: &Ledger,
+        out: &mut [u8],
+    ) -> Decision {
+        ledger.tally.received(client.transport);
+        let malformed = match Query::parse(start) {
+            Err(malformed) if malformed.reaction() == Reaction::Drop => malformed,
+            _ => Malformed::TooLong,
+        };
+        self.refuse_malformed(start, malformed, client, ledger, out)
     }
 
     /// Too many questions wait for somebody else: this one fails at once.

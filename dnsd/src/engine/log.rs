@@ -5,6 +5,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use faros_common::events::rfc3339;
 use serde_json::{Value, json};
@@ -44,36 +45,52 @@ pub struct Entry {
     micros: u32,
 }
 
+/// What an entry is made from, where its name still lies in the request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Note<'n> {
+    pub(super) now: Now,
+    pub(super) client: &'n Client,
+    /// The name that was asked for, in wire form.
+    pub(super) name: &'n [u8],
+    pub(super) kind: u16,
+    pub(super) rcode: u16,
+    pub(super) source: Source,
+    pub(super) waited: Duration,
+}
+
 impl Entry {
-    /// The question for the records of type `kind` of the name with wire form `name`, and its answer.
-    pub fn new(client: &Client, name: &[u8], kind: u16, rcode: u16, source: Source, now: Now) -> Self {
-        let mut copy = [0; NAME_BYTES_MAX];
-        let name_len = name.len().min(NAME_BYTES_MAX);
-        copy[..name_len].copy_from_slice(&name[..name_len]);
-        Self {
-            now,
-            client: client.address,
-            transport: client.transport,
-            name: copy,
-            name_len: name_len as u8,
-            kind,
-            rcode,
-            source,
+    fn new(note: &Note<'_>) -> Self {
+        let mut entry = Self {
+            now: note.now,
+            client: note.client.address,
+            transport: note.client.transport,
+            name: [0; NAME_BYTES_MAX],
+            name_len: 0,
+            kind: note.kind,
+            rcode: note.rcode,
+            source: note.source,
             micros: 0,
-        }
+        };
+        entry.set(note);
+        entry
     }
 
-    /// The same, after having waited.
-    #[must_use]
-    pub fn after(self, micros: u128) -> Self {
-        Self { micros: u32::try_from(micros).unwrap_or(u32::MAX), ..self }
+    /// Makes it the entry for `note`. Of the room for the name only what is needed is touched.
+    fn set(&mut self, note: &Note<'_>) {
+        let Note { now, client, name, kind, rcode, source, waited } = *note;
+        let len = name.len().min(NAME_BYTES_MAX);
+        self.name[..len].copy_from_slice(&name[..len]);
+        self.name_len = len as u8;
+        (self.now, self.client, self.transport) = (now, client.address, client.transport);
+        (self.kind, self.rcode, self.source) = (kind, rcode, source);
+        self.micros = u32::try_from(waited.as_micros()).unwrap_or(u32::MAX);
     }
 
     /// The entry as `GET /queries` shows it.
     pub fn to_json(&self) -> Value {
         let mut name = String::new();
         let _ = write_text(&self.name[..usize::from(self.name_len)], &mut name);
-        let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(self.now.wall_secs);
+        let time = std::time::UNIX_EPOCH + Duration::from_secs(self.now.wall_secs);
         json!({
             "time": rfc3339(time),
             "client": self.client.ip().to_canonical(),
@@ -113,18 +130,18 @@ struct Place {
 
 impl Ring {
     /// Keeps an entry, in the place of its client's oldest where there is no other.
-    pub fn push(&self, entry: Entry) {
+    pub(super) fn push(&self, note: &Note<'_>) {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let inner = &mut *inner;
         if inner.places.is_empty() {
             inner.places.resize_with(CLIENTS, Place::default);
         }
         inner.clock += 1;
-        let client = entry.client.ip().to_canonical();
+        let client = note.client.address.ip().to_canonical();
         let set = set_of(client) * WAYS;
         let place = Place::of(&mut inner.places[set..set + WAYS], client);
         place.heard = inner.clock;
-        place.push(entry);
+        place.push(note);
     }
 
     /// Forgets everything and gives the memory back.
@@ -155,10 +172,10 @@ impl Place {
         place
     }
 
-    fn push(&mut self, entry: Entry) {
+    fn push(&mut self, note: &Note<'_>) {
         match self.entries.get_mut(self.next) {
-            Some(place) => *place = entry,
-            None => self.entries.push(entry),
+            Some(place) => place.set(note),
+            None => self.entries.push(Entry::new(note)),
         }
         self.next = (self.next + 1) % CLIENT_ENTRIES;
     }
@@ -201,19 +218,45 @@ mod tests {
     use super::*;
     use crate::protocol::name::Name;
 
-    /// The question with number `millis` of a client.
-    fn entry(client: [u8; 4], millis: u64) -> Entry {
+    /// Notes the question with number `millis` of a client.
+    fn ask(ring: &Ring, client: [u8; 4], millis: u64) {
         let client = Client { address: SocketAddr::new(client.into(), 53000), ..Client::admin() };
         let name = Name::parse("www.example.").unwrap();
-        let now = Now { mono_millis: millis, wall_secs: 0 };
-        Entry::new(&client, name.as_wire(), 1, rcode::NOERROR, Source::Zone, now)
+        ring.push(&note(&client, name.as_wire(), millis));
+    }
+
+    fn note<'n>(client: &'n Client, name: &'n [u8], millis: u64) -> Note<'n> {
+        Note {
+            now: Now { mono_millis: millis, wall_secs: 0 },
+            client,
+            name,
+            kind: 1,
+            rcode: rcode::NOERROR,
+            source: Source::Zone,
+            waited: Duration::ZERO,
+        }
+    }
+
+    #[test]
+    fn nothing_of_a_longer_name_is_left_in_its_place() {
+        let ring = Arc::<Ring>::default();
+        let client = Client::admin();
+        let (long, short) = (Name::parse("a.rather.long.name.example.").unwrap(), Name::root());
+        for millis in 0..CLIENT_ENTRIES as u64 {
+            ring.push(&note(&client, long.as_wire(), millis));
+        }
+        let later = Note { waited: Duration::from_micros(7), ..note(&client, short.as_wire(), 1000) };
+        ring.push(&later);
+        let newest = latest(&[ring], |_| true, 1)[0];
+        assert!(is_about(&newest, short.as_wire()) && !is_about(&newest, long.as_wire()));
+        assert_eq!((&newest.to_json()["name"], &newest.to_json()["micros"]), (&json!("."), &json!(7)));
     }
 
     #[test]
     fn the_newest_of_all_rings_are_kept() {
         let rings = [Arc::<Ring>::default(), Arc::default()];
         for millis in 0..2 * CLIENT_ENTRIES as u64 + 10 {
-            rings[millis as usize % 2].push(entry([192, 0, 2, 1], millis));
+            ask(&rings[millis as usize % 2], [192, 0, 2, 1], millis);
         }
         let found = latest(&rings, |_| true, 3);
         let millis: Vec<u64> = found.iter().map(|entry| entry.now.mono_millis).collect();
@@ -233,8 +276,8 @@ mod tests {
     fn a_busy_client_pushes_out_only_its_own_questions() {
         let rings = [Arc::<Ring>::default()];
         let quiet: Vec<[u8; 4]> = (1..=20).map(|host| [192, 0, 2, host]).collect();
-        quiet.iter().for_each(|client| rings[0].push(entry(*client, 0)));
-        (0..100_000).for_each(|millis| rings[0].push(entry([192, 0, 2, 99], millis)));
+        quiet.iter().for_each(|client| ask(&rings[0], *client, 0));
+        (0..100_000).for_each(|millis| ask(&rings[0], [192, 0, 2, 99], millis));
         for client in quiet {
             assert_eq!(latest(&rings, |entry| is_from(entry, client.into()), 9).len(), 1);
         }
@@ -245,9 +288,9 @@ mod tests {
     fn made_up_clients_push_out_nobody_who_asks_again_and_keep_to_the_bound() {
         let rings = [Arc::<Ring>::default()];
         let node = [192, 0, 2, 1];
-        (0..2).for_each(|millis| rings[0].push(entry(node, millis)));
+        (0..2).for_each(|millis| ask(&rings[0], node, millis));
         for number in 0..100_000_u32 {
-            rings[0].push(entry(number.to_be_bytes(), 5));
+            ask(&rings[0], number.to_be_bytes(), 5);
         }
         assert_eq!(latest(&rings, |entry| is_from(entry, node.into()), 9).len(), 2);
         let all = latest(&rings, |_| true, usize::MAX).len();
@@ -256,7 +299,7 @@ mod tests {
             ring.inner.lock().unwrap().places.iter().map(|place| place.entries.capacity()).sum()
         };
         for _ in 0..CLIENT_ENTRIES + 1 {
-            (0..=u8::MAX).for_each(|host| rings[0].push(entry([198, 51, 100, host], 6)));
+            (0..=u8::MAX).for_each(|host| ask(&rings[0], [198, 51, 100, host], 6));
         }
         assert!(capacity(&rings[0]) <= RING_ENTRIES, "{}", capacity(&rings[0]));
     }

@@ -8,7 +8,7 @@ use crate::protocol::name::Name;
 /// The records of a zone's answer, up to an alias that leads elsewhere: out of the octets that it was written as behind
 /// `question`.
 pub(super) fn aliases(question: &Name, kind: u16, written: Written, octets: &[u8]) -> Option<Vec<Rr>> {
-    let counts = [written.answers, 0, 0];
+    let counts = [written.answers, written.authorities, written.additionals];
     let reply = read(question, kind, counts, octets.get(..written.len)?)?;
     Some(reply.answers)
 }

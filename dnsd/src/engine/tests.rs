@@ -17,6 +17,7 @@ use crate::metrics::Counters;
 use crate::protocol::body::{Builder, Section};
 use crate::protocol::code::{class, ede, kind, opcode, rcode};
 use crate::protocol::cookie::Cookies;
+use crate::protocol::message::Malformed;
 use crate::protocol::name::{LowerName, Name};
 use crate::protocol::rate::{self, RateLimiter};
 use crate::site_zones::Zones;
@@ -38,6 +39,18 @@ query-log = true
 name = "alias"
 type = "CNAME"
 value = "www.elsewhere.net."
+[[dns.record]]
+name = "sub"
+type = "NS"
+value = "ns.sub"
+[[dns.record]]
+name = "ns.sub"
+type = "A"
+value = "192.168.8.66"
+[[dns.record]]
+name = "below"
+type = "CNAME"
+value = "www.sub"
 [[node]]
 name = "cp1"
 role = "control-plane"
@@ -154,6 +167,46 @@ async fn a_kept_answer_is_not_for_those_who_only_look() {
     assert_eq!(reply(&engine, &request, &stranger()).metadata.response_code, ResponseCode::Refused);
     request[2] = 0;
     assert_eq!(reply(&engine, &request, &node()).metadata.response_code, ResponseCode::Refused);
+}
+
+#[tokio::test]
+async fn below_a_delegation_the_site_gets_the_answer_and_strangers_a_referral() {
+    let (engine, _) = engine();
+    for (name, aliases) in [("www.sub.edge.example.com.", 0), ("below.edge.example.com.", 1)] {
+        let mut request = query(name, kind::A, None);
+        assert_eq!(decide(&engine, &request, &node()).0, Decision::Ask, "{name}");
+        for (who, desired) in [(stranger(), 1), (node(), 0)] {
+            request[2] = desired;
+            let message = reply(&engine, &request, &who);
+            assert_eq!((message.answers.len(), message.authorities.len()), (aliases, 1), "{name}");
+            assert_eq!(message.metadata.authoritative, aliases > 0);
+        }
+    }
+    keep(&engine, "www.sub.edge.example.com.", 3600);
+    let message = reply(&engine, &query("www.sub.edge.example.com.", kind::A, None), &node());
+    assert_eq!((message.answers.len(), message.metadata.authoritative), (1, false));
+    let answer = engine.answer(&query("below.edge.example.com.", kind::A, None), &node()).await.unwrap();
+    let message = Message::from_vec(&answer).unwrap();
+    assert_eq!((message.answers.len(), message.authorities.len()), (2, 0));
+}
+
+#[tokio::test]
+async fn a_datagram_that_is_too_long_gets_a_bare_format_error() {
+    let (engine, _) = engine();
+    let refuse = |start: &[u8]| {
+        let mut out = vec![0; 4096];
+        let view = engine.view();
+        let decision = view.refuse_too_long(start, &node(), engine.shared_ledger(), &mut out);
+        out.truncate(if let Decision::Reply(len) = decision { len } else { 0 });
+        (decision, out)
+    };
+    let mut start = query("cp1.edge.example.com.", kind::A, Some(&[0; 100]));
+    let (decision, reply) = refuse(&start);
+    assert_eq!(decision, Decision::Reply(12));
+    assert_eq!(reply, [0x12, 0x34, 0x81, 0x01, 0, 0, 0, 0, 0, 0, 0, 0]);
+    // A reply is not answered, however long.
+    start[2] |= 0x80;
+    assert_eq!(refuse(&start).0, Decision::Drop(DropReason::Malformed(Malformed::Response)));
 }
 
 /// Puts an address record into the cache.

@@ -1,11 +1,14 @@
 //! What the site file says about forwarding, proven.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use faros_common::site::Dns;
 use rustls::pki_types::ServerName;
 
 use crate::protocol::name::{Name, NameError};
+
+/// Where name servers listen (RFC 1035 section 4.2).
+const DNS_PORT: u16 = 53;
 
 /// An upstream server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +61,21 @@ impl ForwardConfig {
             validate: dns.validate,
             negative_trust_anchors: names("dns.negative-trust-anchors", &dns.negative_trust_anchors)?,
         })
+    }
+}
+
+impl ForwardConfig {
+    /// The same, with the servers of zones that ours delegate. What the site file says of a zone goes first.
+    #[must_use]
+    pub fn with_delegations(mut self, delegations: Vec<(Name, Vec<IpAddr>)>) -> Self {
+        for (zone, addresses) in delegations {
+            if self.conditional.iter().all(|(known, _)| *known != zone) {
+                let servers = addresses.into_iter().map(|address| (address, DNS_PORT).into());
+                let servers = servers.map(|address| Server { address, tls_name: None }).collect();
+                self.conditional.push((zone, servers));
+            }
+        }
+        self
     }
 }
 

@@ -264,7 +264,7 @@ impl Forwarder {
 
     /// Whether the public upstreams are all known to be down.
     pub fn is_down(&self) -> bool {
-        self.state.load().routes.of(&Name::root()).pool.down().is_some()
+        self.state.load().routes.root().down().is_some()
     }
 
     /// Whether all upstreams that could answer for `name` are known to be down.

@@ -72,7 +72,8 @@ impl Forwarder {
         let mut current = question.clone();
         for turn in 0..TURNS_MAX {
             // The question itself is known not to be ours: the engine has looked.
-            let own = (turn > 0).then(|| self.surroundings.answer(&current)).flatten();
+            let is_own = turn > 0 && self.surroundings.owns(&current.name);
+            let own = is_own.then(|| self.surroundings.answer(&current)).flatten();
             let next = match own {
                 Some(own) => {
                     draft.take_own(own.rcode, own.answers, own.authorities);

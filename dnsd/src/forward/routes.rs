@@ -11,6 +11,8 @@ use super::pool::Pool;
 pub struct Routes {
     public: Arc<Pool>,
     conditional: HashMap<Name, Arc<Pool>>,
+    /// That of the root: the public one, unless the root is a conditional zone.
+    root: Arc<Pool>,
 }
 
 /// Who is responsible for a name.
@@ -33,8 +35,16 @@ impl Route<'_> {
 impl Routes {
     /// Routes from public and conditional pools.
     pub fn new(public: Pool, conditional: impl IntoIterator<Item = (Name, Pool)>) -> Self {
-        let conditional = conditional.into_iter().map(|(zone, pool)| (zone, Arc::new(pool))).collect();
-        Self { public: Arc::new(public), conditional }
+        let conditional: HashMap<_, _> =
+            conditional.into_iter().map(|(zone, pool)| (zone, Arc::new(pool))).collect();
+        let public = Arc::new(public);
+        let root = Arc::clone(conditional.get(&Name::root()).unwrap_or(&public));
+        Self { public, conditional, root }
+    }
+
+    /// Who is responsible for the root, and for whatever no other zone has.
+    pub fn root(&self) -> &Pool {
+        &self.root
     }
 
     /// Who is responsible for `name`.
@@ -80,6 +90,15 @@ mod tests {
             ("1.2.3.10.in-addr.arpa.", Some("10.in-addr.arpa.")),
         ] {
             assert_eq!(routes.of(&name(asked)).zone, zone.map(name).as_ref(), "{asked}");
+        }
+    }
+
+    #[test]
+    fn the_root_is_public_unless_it_is_a_zone_of_its_own() {
+        let pool = || Pool::new(Vec::new(), Counters::default());
+        for zone in ["corp.example.", "."] {
+            let routes = Routes::new(pool(), [(Name::parse(zone).unwrap(), pool())]);
+            assert!(std::ptr::eq(routes.root(), &**routes.of(&Name::root()).pool), "{zone}");
         }
     }
 }

@@ -26,7 +26,7 @@ pub struct Own {
     pub answers: Vec<Rr>,
     /// The authority section.
     pub authorities: Vec<Rr>,
-    /// Where an alias leads out of our zones.
+    /// Where an alias leads out of our zones, or below a delegation.
     pub next: Option<Name>,
 }
 
@@ -34,7 +34,7 @@ pub struct Own {
 pub trait Surroundings: Send + Sync + 'static {
     /// Whether `name` is ours to answer, so that nothing of it is believed from upstream.
     fn owns(&self, name: &Name) -> bool;
-    /// Our own answer; `None` if the name is not ours.
+    /// Our own answer; `None` if the name is not ours, or delegated to others.
     fn answer(&self, question: &OwnedQuestion) -> Option<Own>;
     /// Keeps what an upstream answered.
     fn store(&self, question: &OwnedQuestion, body: &Body);
@@ -72,7 +72,8 @@ impl Inside {
 
 impl Surroundings for Inside {
     fn owns(&self, name: &Name) -> bool {
-        self.zones.load().zone_of(&LowerName::of(name.as_wire())).is_some()
+        let (zones, name) = (self.zones.load(), LowerName::of(name.as_wire()));
+        zones.zone_of(&name).is_some() && !zones.is_delegated(&name)
     }
 
     fn answer(&self, question: &OwnedQuestion) -> Option<Own> {
@@ -88,6 +89,9 @@ impl Surroundings for Inside {
         let failed = Own { rcode: rcode::SERVFAIL, answers: Vec::new(), authorities: Vec::new(), next: None };
         let Ok(answered) = answered else { return Some(failed) };
         let written = answered.written;
+        if answered.referral && answered.chase.is_none() {
+            return None;
+        }
         message.truncate(at + written.additional_at);
         message[2..4].copy_from_slice(&[0x84, (written.rcode & 0x0f) as u8]);
         message[5] = 1;
@@ -97,7 +101,7 @@ impl Surroundings for Inside {
         Some(Own {
             rcode: written.rcode,
             answers: reply.answers,
-            authorities: reply.authorities,
+            authorities: if answered.referral { Vec::new() } else { reply.authorities },
             next: answered.chase,
         })
     }

@@ -51,7 +51,7 @@ impl Cookies {
     }
 
     /// What the cookie of a request from `client` is worth.
-    pub fn verdict(&self, cookie: Option<&CookieOption>, client: IpAddr, wall_secs: u64) -> Verdict {
+    pub fn verdict(&self, cookie: Option<&CookieOption<'_>>, client: IpAddr, wall_secs: u64) -> Verdict {
         let Some(cookie) = cookie else { return Verdict::None };
         if cookie.server().is_empty() {
             return Verdict::ClientOnly;
@@ -65,7 +65,7 @@ impl Cookies {
 
     /// Client and server cookie for the reply: the same again while it is young and from the current secret, else
     /// a fresh one.
-    pub fn reply(&self, cookie: &CookieOption, client: IpAddr, wall_secs: u64) -> [u8; 24] {
+    pub fn reply(&self, cookie: &CookieOption<'_>, client: IpAddr, wall_secs: u64) -> [u8; 24] {
         // Time is 32 bits wide and compared in a circle (RFC 1982).
         let [.., t3, t2, t1, t0] = wall_secs.to_be_bytes();
         let fresh = [VERSION, 0, 0, 0, t3, t2, t1, t0];
@@ -81,7 +81,7 @@ impl Cookies {
 }
 
 /// The front of a server cookie if it has our form and is no older than `age_secs_max`.
-fn timely_front(cookie: &CookieOption, age_secs_max: i32, wall_secs: u64) -> Option<[u8; FRONT_BYTES]> {
+fn timely_front(cookie: &CookieOption<'_>, age_secs_max: i32, wall_secs: u64) -> Option<[u8; FRONT_BYTES]> {
     let server: &[u8; 16] = cookie.server().try_into().ok()?;
     let front = *server.first_chunk::<FRONT_BYTES>()?;
     // The reserved octets may be anything (RFC 9018 section 4.2); the hash covers them.
@@ -131,8 +131,8 @@ mod tests {
         hex(text).try_into().unwrap()
     }
 
-    fn option(text: &str) -> CookieOption {
-        CookieOption::parse(&hex(text)).unwrap()
+    fn option(text: &str) -> CookieOption<'static> {
+        CookieOption::parse(hex(text).leak()).unwrap()
     }
 
     // RFC 9018 appendix A.1.
@@ -202,7 +202,8 @@ mod tests {
         let cookies = Cookies::new(secret(SECRET), None);
         let client = "192.0.2.1".parse().unwrap();
         let made = u64::from(u32::MAX) - 5;
-        let cookie = CookieOption::parse(&cookies.reply(&option("0011223344556677"), client, made)).unwrap();
+        let reply = cookies.reply(&option("0011223344556677"), client, made);
+        let cookie = CookieOption::parse(&reply).unwrap();
         assert_eq!(cookies.verdict(Some(&cookie), client, made + 60), Verdict::Valid);
     }
 

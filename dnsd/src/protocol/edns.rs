@@ -37,7 +37,7 @@ pub struct Edns<'a> {
     /// The client wants DNSSEC records (RFC 3225).
     pub dnssec_ok: bool,
     /// The cookie, if there is one: the first (RFC 7873 section 5.2).
-    pub cookie: Option<CookieOption>,
+    pub cookie: Option<CookieOption<'a>>,
     /// The client padded, and so wants padding (RFC 7830 section 4).
     pub padding: bool,
     /// The client asks who answers (RFC 5001).
@@ -93,34 +93,28 @@ impl<'a> Edns<'a> {
 
 /// A cookie as a client sends it (RFC 7873 section 4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CookieOption {
+pub struct CookieOption<'a> {
     /// The client's own part, which the reply repeats.
     pub client: [u8; 8],
-    server: [u8; Self::SERVER_BYTES_MAX],
-    server_len: u8,
+    server: &'a [u8],
 }
 
-impl CookieOption {
-    const CLIENT_BYTES: usize = 8;
+impl<'a> CookieOption<'a> {
     const SERVER_BYTES_MIN: usize = 8;
     const SERVER_BYTES_MAX: usize = 32;
 
     /// The server's part, as this or some other server once made it: none, or 8 to 32 octets.
-    pub fn server(&self) -> &[u8] {
-        &self.server[..usize::from(self.server_len)]
+    pub fn server(&self) -> &'a [u8] {
+        self.server
     }
 
     /// Reads the content of the option: 8 octets, or 16 to 40; all else is a format error (RFC 7873 section 5.2.2).
-    pub(super) fn parse(content: &[u8]) -> Result<Self, Malformed> {
-        let (client, rest) =
-            content.split_first_chunk::<{ Self::CLIENT_BYTES }>().ok_or(Malformed::Cookie)?;
-        let mut server = [0; Self::SERVER_BYTES_MAX];
-        match rest.len() {
-            0 => {}
-            Self::SERVER_BYTES_MIN..=Self::SERVER_BYTES_MAX => server[..rest.len()].copy_from_slice(rest),
-            _ => return Err(Malformed::Cookie),
+    pub(super) fn parse(content: &'a [u8]) -> Result<Self, Malformed> {
+        let (client, server) = content.split_first_chunk().ok_or(Malformed::Cookie)?;
+        match server.len() {
+            0 | Self::SERVER_BYTES_MIN..=Self::SERVER_BYTES_MAX => Ok(Self { client: *client, server }),
+            _ => Err(Malformed::Cookie),
         }
-        Ok(Self { client: *client, server, server_len: rest.len() as u8 })
     }
 }
 

@@ -95,14 +95,17 @@ pub fn truncated(
 /// than an OPT record; `None`: such a message gets no reply.
 pub fn refuse(request: &[u8], malformed: Malformed, out: &mut [u8]) -> Option<usize> {
     let Reaction::Answer { rcode, echo } = malformed.reaction() else { return None };
-    let [id_high, id_low, flags, more_flags, _, questions, ..] = *request.first_chunk::<HEADER_BYTES>()?;
+    let header = *request.first_chunk::<HEADER_BYTES>()?;
+    let [id_high, id_low, flags, more_flags, _, questions, ..] = header;
+    let [.., additional_high, additional_low] = header;
     let question_len = match read_question(request) {
         Ok((_, len)) if echo >= Echo::Question && questions == 1 => len,
         _ => 0,
     };
     let question_end = HEADER_BYTES + question_len;
     let opt = Opt::default();
-    let with_opt = echo == Echo::QuestionAndOpt;
+    // Never in a reply to who sent none (RFC 6891 section 6.1.1).
+    let with_opt = echo == Echo::QuestionAndOpt && [additional_high, additional_low] != [0, 0];
     let needed = question_end + if with_opt { opt.len(Asked::default()) } else { 0 };
     let out = out.get_mut(..needed)?;
     let header = [

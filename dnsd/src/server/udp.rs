@@ -164,11 +164,15 @@ impl Serving {
         if datagram.peer.port() == 0 {
             return dropped("source_port");
         }
-        if datagram.cut {
-            return dropped("too_long");
-        }
         let client = Client { address: datagram.peer, local, transport: Transport::Udp };
         let source = self.socket.source(local);
+        if datagram.cut {
+            return match view.refuse_too_long(datagram.bytes, &client, &self.ledger, out) {
+                Decision::Reply(len) => Some((len, source)),
+                Decision::Drop(reason) => dropped(reason.name()),
+                Decision::Ask | Decision::Session(_) => None,
+            };
+        }
         match view.decide(datagram.bytes, &client, &self.ledger, out) {
             Decision::Reply(len) => Some((len, source)),
             Decision::Drop(reason) => dropped(reason.name()),

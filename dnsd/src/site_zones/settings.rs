@@ -1,5 +1,7 @@
 //! The zones of a site file, proven.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use faros_common::site::{Diagnostic, Severity, Site};
@@ -8,7 +10,9 @@ use super::configured;
 use super::discovery::Listeners;
 use super::plan::{Plan, RecordFlaw, ZoneKind, ZonePlan};
 use super::record::with_serial;
-use crate::zone::{Zone, ZoneSource};
+use crate::protocol::code::kind;
+use crate::protocol::name::Name;
+use crate::zone::{Record, Zone, ZoneSource};
 
 /// What the site file says about our zones, with the bootstrap machine's names and without them. Both compile.
 #[derive(Clone, Debug)]
@@ -65,6 +69,26 @@ impl Settings {
         compiled.collect()
     }
 
+    /// The zones that the site's own zones delegate, as far as the addresses of their servers are known: those of
+    /// `own` are left out, since this server does not answer for what it delegates.
+    pub fn delegations(&self, own: &[IpAddr]) -> Vec<(Name, Vec<IpAddr>)> {
+        let zones = &self.with_bootstrap.zones;
+        let records = || zones.values().flat_map(|zone| &zone.records);
+        let mut delegations = BTreeMap::<Name, Vec<IpAddr>>::new();
+        for record in records().filter(|record| record.kind == kind::NS) {
+            let Some(server) =
+                Name::from_wire(&record.rdata).ok().filter(|_| !zones.contains_key(&record.owner))
+            else {
+                continue;
+            };
+            let found = records().filter(|record| record.owner == server).filter_map(address);
+            let servers = delegations.entry(record.owner.clone()).or_default();
+            servers.extend(found.filter(|address| !own.contains(address)));
+        }
+        delegations.retain(|_, servers| !servers.is_empty());
+        delegations.into_iter().collect()
+    }
+
     /// The nodes of the control plane.
     pub fn control_plane(&self) -> &[String] {
         &self.control_plane
@@ -73,6 +97,15 @@ impl Settings {
     /// The machines that start a cluster.
     pub fn bootstrap(&self) -> &[String] {
         &self.bootstrap
+    }
+}
+
+/// The address that a record holds, if it holds one.
+fn address(record: &Record) -> Option<IpAddr> {
+    match record.kind {
+        kind::A => <[u8; 4]>::try_from(&*record.rdata).ok().map(IpAddr::from),
+        kind::AAAA => <[u8; 16]>::try_from(&*record.rdata).ok().map(IpAddr::from),
+        _ => None,
     }
 }
 

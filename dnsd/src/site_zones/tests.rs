@@ -360,3 +360,24 @@ fn etcd_is_named_on_request() {
     assert_eq!(ptr(&zones, "192.168.8.11"), yes(&["cp1.edge.example.com."]));
     assert_eq!(a(&whole(""), "etcd-0.edge.example.com."), NXDOMAIN);
 }
+
+/// Servers of delegated zones are asked where their addresses are in the site's own zones.
+#[test]
+fn the_servers_of_a_delegation_are_known_by_their_addresses() {
+    let record = |name: &str, kind: &str, value: &str| {
+        format!("[[dns.record]]\nname = \"{name}\"\ntype = \"{kind}\"\nvalue = \"{value}\"\n")
+    };
+    let records = [
+        record("sub", "NS", "ns.sub"),
+        record("sub", "NS", "printer"),
+        record("ns.sub", "A", "192.168.8.66"),
+        record("ns.sub", "AAAA", "fd08::66"),
+        record("far", "NS", "ns.elsewhere.net."),
+        record("self", "NS", "bastion"),
+    ];
+    let site = site(&[HEAD, LAN, NODES, &records.concat()]);
+    let mut found = settings(&site).delegations(&[site.bastion()]);
+    found.iter_mut().for_each(|(_, servers)| servers.sort());
+    let expected = ["192.168.8.62", "192.168.8.66", "fd08::66"].map(|text| text.parse().unwrap());
+    assert_eq!(found, [(Name::parse("sub.edge.example.com.").unwrap(), expected.to_vec())]);
+}

@@ -40,6 +40,15 @@ pub enum StoreError {
     Thread(std::io::Error),
 }
 
+/// Records are not on disk.
+#[derive(Debug)]
+pub struct NotKept {
+    /// Why.
+    pub error: JournalError,
+    /// The journal has taken some of them, and writes these once the disk has healed.
+    pub is_pending: bool,
+}
+
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -67,18 +76,22 @@ impl UpdateStore {
     /// Writes what `owners` of `zone` have now, and waits until the disk has it.
     ///
     /// # Errors
-    /// It is not on disk: nothing may be promised.
+    /// It is not on disk: nothing may be promised. It may get there all the same.
     pub async fn keep<'o>(
         &self,
         zone: &Name,
         owners: impl IntoIterator<Item = (&'o Name, &'o [Record])>,
-    ) -> Result<(), JournalError> {
+    ) -> Result<(), NotKept> {
         let mut last = None;
         for (owner, records) in owners {
-            last = Some(self.group.append(encode(zone, owner, records))?);
+            let appended = self.group.append(encode(zone, owner, records));
+            last = Some(appended.map_err(|error| NotKept { error, is_pending: last.is_some() })?);
         }
         match last {
-            Some(last) => self.group.durable(last).await,
+            Some(last) => {
+                let durable = self.group.durable(last).await;
+                durable.map_err(|error| NotKept { error, is_pending: true })
+            }
             None => Ok(()),
         }
     }

@@ -1,18 +1,19 @@
 //! Dynamic updates from the message to the reply: signature, prerequisites, permission, zone, disk.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use faros_common::events::{Event, Events};
+use faros_common::journal::JournalError;
 use serde_json::{Value, json};
 use tracing::{error, warn};
 
 use super::apply::{self, Added};
 use super::keys::Keys;
 use super::message::Update;
-use super::store::{AddedByZone, UpdateStore};
+use super::store::{AddedByZone, NotKept, UpdateStore};
 use super::tsig::{self, Verified};
 use crate::protocol::code::rcode;
 use crate::protocol::message::Query;
@@ -82,10 +83,13 @@ pub struct Updater {
     replies: Mutex<VecDeque<(Vec<u8>, Vec<u8>)>>,
 }
 
+#[derive(Default)]
 struct State {
     /// `None`: the journal did not open, and nothing is taken.
     store: Option<UpdateStore>,
     added: AddedByZone,
+    /// Owners by zone of whom the journal may yet write what was undone.
+    unsettled: BTreeMap<Name, BTreeSet<Name>>,
 }
 
 impl Updater {
@@ -102,7 +106,7 @@ impl Updater {
             keys: ArcSwap::from_pointee(keys),
             zones,
             events,
-            state: tokio::sync::Mutex::new(State { store, added: AddedByZone::new() }),
+            state: tokio::sync::Mutex::new(State { store, ..State::default() }),
             replies: Mutex::default(),
         };
         for (zone, owners) in &added {
@@ -186,7 +190,11 @@ impl Updater {
 
     /// Ends the journal; no update is taken any more.
     pub async fn shutdown(&self) {
-        if let Some(store) = self.state.lock().await.store.take() {
+        let mut state = self.state.lock().await;
+        if let Err(NotKept { error, .. }) = state.settle().await {
+            error!(event = "dns_update_storage", %error, "an update that was undone may come back");
+        }
+        if let Some(store) = state.store.take() {
             store.shutdown().await;
         }
     }
@@ -225,13 +233,18 @@ impl Updater {
             return (rcode::FORMERR, Outcome::Invalid);
         }
         let records = |owner| owners.get(owner).map_or(&[][..], Vec::as_slice);
-        let kept = match &state.store {
-            Some(store) => {
+        let settled = state.settle().await;
+        let kept = match (&state.store, settled) {
+            (Some(store), Ok(())) => {
                 store.keep(&update.zone, changed.iter().map(|owner| (owner, records(owner)))).await
             }
-            None => Err(faros_common::journal::JournalError::Closed),
+            (None, _) => Err(NotKept { error: JournalError::Closed, is_pending: false }),
+            (_, Err(failed)) => Err(NotKept { is_pending: false, ..failed }),
         };
-        if let Err(error) = kept {
+        if let Err(NotKept { error, is_pending }) = kept {
+            if is_pending {
+                state.unsettled.entry(update.zone.clone()).or_default().extend(changed);
+            }
             error!(event = "dns_update_storage", %error, "an update could not be written, and is undone");
             self.show(&update.zone, &before);
             return (rcode::SERVFAIL, Outcome::Storage);
@@ -279,6 +292,18 @@ impl Updater {
 }
 
 impl State {
+    /// Writes what the owners have of whom the journal may have written what was undone: the last entry counts.
+    async fn settle(&mut self) -> Result<(), NotKept> {
+        let Some(store) = &self.store else { return Ok(()) };
+        for (zone, owners) in &self.unsettled {
+            let added = self.added.get(zone);
+            let records = |owner| added.and_then(|added| added.get(owner)).map_or(&[][..], Vec::as_slice);
+            store.keep(zone, owners.iter().map(|owner| (owner, records(owner)))).await?;
+        }
+        self.unsettled.clear();
+        Ok(())
+    }
+
     /// Whether there is room for `owners` in `zone` beside what the other zones have.
     fn has_room(&self, zone: &Name, owners: &Added) -> bool {
         let others = self.added.iter().filter(|(other, _)| *other != zone).flat_map(|(_, owners)| owners);
@@ -294,4 +319,32 @@ fn answer(query: &Query<'_>, request: &[u8], rcode: u16) -> Vec<u8> {
     let length = reply::error(query, request, &mut reply, rcode, None, 512, false);
     reply.truncate(length);
     reply
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::code::kind;
+
+    #[tokio::test]
+    async fn what_was_undone_does_not_come_back_when_the_journal_writes_it_late() {
+        let directory = tempfile::tempdir().unwrap();
+        let name = |text: &str| Name::parse(text).unwrap();
+        let (zone, kept, undone) = (name("example."), name("kept.example."), name("undone.example."));
+        let records = |owner: &Name, last| {
+            vec![Record { owner: owner.clone(), kind: kind::A, ttl: 60, rdata: Box::new([192, 0, 2, last]) }]
+        };
+        let (store, _) = UpdateStore::open(directory.path()).unwrap();
+        // As after a failure of the disk that is over.
+        for (owner, last) in [(&kept, 2), (&undone, 2)] {
+            store.keep(&zone, [(owner, &records(owner, last)[..])]).await.unwrap();
+        }
+        let before = AddedByZone::from([(zone.clone(), Added::from([(kept.clone(), records(&kept, 1))]))]);
+        let unsettled = BTreeMap::from([(zone, BTreeSet::from([kept, undone]))]);
+        let mut state = State { store: Some(store), added: before.clone(), unsettled };
+        state.settle().await.unwrap();
+        assert!(state.unsettled.is_empty());
+        state.store.take().unwrap().shutdown().await;
+        assert_eq!(UpdateStore::open(directory.path()).unwrap().1, before);
+    }
 }

@@ -141,7 +141,7 @@ impl<'a> Chain<'a> {
         if let Some(node) = tree.node(name.as_wire(), hash) {
             // At a delegation only DS is the parent's (RFC 4035 section 3.1.4.1).
             return match node.role {
-                Role::Cut if self.question.kind != kind::DS => self.referral(tree, node, place),
+                Role::Cut if self.question.kind != kind::DS => self.referral(tree, node, spelled, place),
                 Role::Redirect if self.question.kind == kind::DNAME && self.redirect_at(node).is_some() => {
                     let written = self.so_far(rcode::NOERROR);
                     Ok(self.done(written))
@@ -151,7 +151,7 @@ impl<'a> Chain<'a> {
         }
         let encloser = tree.encloser(name);
         match encloser.node.role {
-            Role::Cut => self.referral(tree, encloser.node, place),
+            Role::Cut => self.referral(tree, encloser.node, spelled, place),
             Role::Redirect => {
                 let below = name.offset(name.label_count() - encloser.labels);
                 self.redirect(tree, encloser.node, &spelled[..below], place)
@@ -181,7 +181,13 @@ impl<'a> Chain<'a> {
     }
 
     /// Sends the client to the servers of a delegation. They are of no use without their addresses.
-    fn referral(&mut self, tree: &Tree, node: &Node, place: &Place<'_>) -> Result<Step, TooLong> {
+    fn referral(
+        &mut self,
+        tree: &Tree,
+        node: &Node,
+        spelled: &[u8],
+        place: &Place<'_>,
+    ) -> Result<Step, TooLong> {
         let Some(template) = tree.leading(node) else { return self.negative(tree, rcode::NOERROR, place) };
         if tree.arena.octets(template).len() > self.out.len() - self.len {
             return Err(TooLong);
@@ -189,7 +195,8 @@ impl<'a> Chain<'a> {
         // AA speaks of the first name (RFC 1035 section 4.1.1).
         let authoritative = self.answers > 0;
         let written = Written { authoritative, ..self.put(tree, template, place)? };
-        Ok(Step::Done(Answered { written, chase: None, referral: true }))
+        let chase = if authoritative { Name::from_wire(spelled).ok() } else { None };
+        Ok(Step::Done(Answered { written, chase, referral: true }))
     }
 
     /// The name does not exist, or has no such records (RFC 2308 section 2).

@@ -1,5 +1,6 @@
 //! The answer to a question: the algorithm of RFC 1034 section 4.3.2, over answers made before.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Zone;
@@ -15,8 +16,8 @@ use crate::protocol::name::{LowerName, Name, hash};
 pub struct Answered {
     /// What was written.
     pub written: Written,
-    /// The target of a CNAME or DNAME record that leads out of our zones: for clients that may have recursion
-    /// the answer goes on there.
+    /// The target of a CNAME or DNAME record that leads out of our zones, or below a delegation: for clients that may
+    /// have recursion the answer goes on there.
     pub chase: Option<Name>,
     /// The name, or the end of a chain of aliases, is delegated to other servers: the authority section tells
     /// which. Clients that may have recursion want the answer instead.
@@ -31,7 +32,21 @@ pub struct Snapshot {
     /// The zones by the hash of their apex; open addressing, at most half full.
     slots: Box<[Option<(u64, u32)>]>,
     /// How many labels apexes have: each number once, the largest first.
-    depths: Box<[u8]>,
+    depths: Box<[Depth]>,
+}
+
+/// The apexes with so many labels.
+#[derive(Debug)]
+struct Depth {
+    labels: u8,
+    /// A bit for each length of theirs, modulo 64: what has another one need not be searched for.
+    lengths: u64,
+}
+
+impl Depth {
+    fn bit(name: &[u8]) -> u64 {
+        1 << (name.len() & 63)
+    }
 }
 
 impl Snapshot {
@@ -40,7 +55,7 @@ impl Snapshot {
         let seed = seed();
         let mut slots = vec![None; (zones.len() * 2).next_power_of_two().max(2)];
         let mask = slots.len() - 1;
-        let mut depths = Vec::new();
+        let mut depths = BTreeMap::<u8, u64>::new();
         let mut count = 0;
         for number in 0..zones.len() {
             let apex = LowerName::of(zones[number].origin().as_wire());
@@ -58,12 +73,11 @@ impl Snapshot {
             slots[at] = Some((hash, count as u32));
             zones.swap(count, number);
             count += 1;
-            depths.push(apex.label_count() as u8);
+            *depths.entry(apex.label_count() as u8).or_default() |= Depth::bit(apex.as_wire());
         }
         zones.truncate(count);
-        depths.sort_unstable_by(|one, other| other.cmp(one));
-        depths.dedup();
-        Self { zones: zones.into(), seed, slots: slots.into(), depths: depths.into() }
+        let depths = depths.into_iter().rev().map(|(labels, lengths)| Depth { labels, lengths }).collect();
+        Self { zones: zones.into(), seed, slots: slots.into(), depths }
     }
 
     /// The zone with this apex.
@@ -80,6 +94,13 @@ impl Snapshot {
     /// The zone that is the closest to a name: the one that answers for it.
     pub fn zone_of(&self, name: &LowerName) -> Option<&Arc<Zone>> {
         self.find(name, kind::ANY).map(|(zone, _)| zone)
+    }
+
+    /// Whether a name in a zone of ours is at or below a delegation, so that others answer for it.
+    pub fn is_delegated(&self, name: &LowerName) -> bool {
+        let Some((zone, hash)) = self.find(name, kind::ANY) else { return false };
+        let node = zone.tree.node(name.as_wire(), hash);
+        node.unwrap_or_else(|| zone.tree.encloser(name).node).role == Role::Cut
     }
 
     /// Writes the answer to a question of class IN, or `None` when its name is in no zone of ours.
@@ -118,11 +139,15 @@ impl Snapshot {
         let count = name.label_count();
         let mut own = None;
         for depth in &self.depths {
-            let depth = usize::from(*depth);
+            let Depth { labels, lengths } = *depth;
+            let depth = usize::from(labels);
             if depth > count {
                 continue;
             }
             let suffix = name.suffix(count - depth);
+            if lengths & Depth::bit(suffix) == 0 {
+                continue;
+            }
             let hash = if depth == count { whole } else { hash(suffix, self.seed) };
             if let Some(zone) = self.apex(suffix, hash) {
                 if !zone.claims(name, whole) {
@@ -144,7 +169,7 @@ impl Snapshot {
         let mut at = hash as usize & mask;
         while let Some((other, number)) = self.slots[at] {
             let zone = &self.zones[number as usize];
-            if other == hash && zone.origin().as_wire().eq_ignore_ascii_case(name) {
+            if other == hash && zone.tree.apex() == name {
                 return Some(zone);
             }
             at = (at + 1) & mask;

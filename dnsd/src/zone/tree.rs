@@ -194,6 +194,11 @@ impl Tree {
         name_at(&self.names, node.target_at as usize)
     }
 
+    /// The apex in lower case.
+    pub(super) fn apex(&self) -> &[u8] {
+        self.nodes.first().map_or(&[], |apex| self.name(apex))
+    }
+
     fn name(&self, node: &Node) -> &[u8] {
         let at = node.name_at as usize;
         &self.names[at..at + usize::from(node.name_len)]

@@ -71,7 +71,7 @@ fn listens(site: &Site, name: &str) -> Vec<SocketAddr> {
                 .collect()
         }
         "ignition-http" => site.http.listen.clone(),
-        "tangd" => site.tang.listen.clone(),
+        "tangd" => [&site.tang.listen, &site.tang.tls_listen].into_iter().flatten().copied().collect(),
         "ntp" => site.ntp.listen.clone(),
         "console" => site.console.listen.clone(),
         _ => Vec::new(),

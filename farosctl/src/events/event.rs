@@ -62,7 +62,9 @@ impl Event {
             paint.tone(self.tone(), &format!("{:<16}", harmless(&self.id))),
             paint.tone(Tone::Strong, &subject),
         );
-        for (key, value) in &self.fields {
+        // Sorted whatever order the map keeps, so that lines of one kind look alike.
+        let fields: std::collections::BTreeMap<_, _> = self.fields.iter().collect();
+        for (key, value) in fields {
             if matches!(key.as_str(), "seq" | "time" | "daemon" | "event" | "node" | "mac" | "address") {
                 continue;
             }

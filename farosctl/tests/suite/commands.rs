@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use crate::fake::{Buffer, Closed, Daemon, Site, event};
 
-fn all(site: &Site) -> [Daemon; 4] {
-    let daemons = ["dhcpd", "tftpd", "ignition-http", "dnsd"].map(|name| Daemon::start(site, name));
+fn all(site: &Site) -> [Daemon; 5] {
+    let daemons = ["dhcpd", "tftpd", "ignition-http", "dnsd", "tangd"].map(|name| Daemon::start(site, name));
     let leases = json!({ "leases": [
         { "address": "192.168.8.11", "mac": "52:54:00:00:08:11", "node": "cp1", "state": "active" },
         { "address": "192.168.8.130", "mac": "52:54:00:00:08:22", "state": "active" },
@@ -54,7 +54,7 @@ fn check_warns_of_files_that_are_not_there() {
 #[test]
 fn status_is_degraded_while_one_is_down() {
     let site = Site::new();
-    let [_dhcpd, tftpd, _http, _dnsd] = all(&site);
+    let [_dhcpd, tftpd, _http, ..] = all(&site);
     let ran = site.run("status");
     assert_eq!(ran.exit, Exit::Done, "{ran:?}");
     tftpd.stop();
@@ -84,7 +84,7 @@ fn status_is_degraded_after_a_refused_reload_or_with_a_bad_site_file() {
 #[test]
 fn events_of_all_daemons_come_in_order_of_time() {
     let site = Site::new();
-    let [dhcpd, tftpd, http, _dnsd] = all(&site);
+    let [dhcpd, tftpd, http, ..] = all(&site);
     dhcpd.answer("GET /events", 200, &event(10, 1, "dhcpd", "dhcp_acked", r#","node":"cp1""#));
     tftpd.answer(
         "GET /events",
@@ -117,7 +117,7 @@ fn events_of_all_daemons_come_in_order_of_time() {
 #[test]
 fn explain_concludes_where_a_node_stalls() {
     let site = Site::new();
-    let [dhcpd, tftpd, http, _dnsd] = all(&site);
+    let [dhcpd, tftpd, http, ..] = all(&site);
     for (daemon, would) in [(&dhcpd, "offer 192.168.8.21"), (&tftpd, "send snponly.efi"), (&http, "install")]
     {
         let answer = json!({ "would": would, "rule": "reservation", "because": ["its MAC is w1's"] });
@@ -156,7 +156,7 @@ fn explain_concludes_where_a_node_stalls() {
 #[test]
 fn install_arms_without_a_question_off_terminal() {
     let site = Site::new();
-    let [_dhcpd, _tftpd, http, _dnsd] = all(&site);
+    let [_dhcpd, _tftpd, http, ..] = all(&site);
     http.answer("POST /nodes/cp1/install", 200, r#"{"name":"cp1","state":"armed"}"#);
     let ran = site.run("node install cp1");
     assert_eq!(ran.exit, Exit::Done, "{ran:?}");
@@ -178,7 +178,7 @@ fn install_arms_without_a_question_off_terminal() {
 #[test]
 fn install_asks_on_a_terminal_and_takes_no_for_an_answer() {
     let site = Site::new();
-    let [_dhcpd, _tftpd, http, _dnsd] = all(&site);
+    let [_dhcpd, _tftpd, http, ..] = all(&site);
     http.answer("POST /nodes/cp1/install", 200, "{}");
     let answer = |text: &'static str, line: &str| {
         let (out, err) = (Buffer::default(), Buffer::default());
@@ -216,7 +216,7 @@ fn nodes_leases_and_strangers_are_listed() {
 #[test]
 fn reload_prints_the_reason_of_a_refusal() {
     let site = Site::new();
-    let [dhcpd, tftpd, _http, _dnsd] = all(&site);
+    let [dhcpd, tftpd, _http, ..] = all(&site);
     dhcpd.answer("POST /reload", 200, r#"{"reloaded":true}"#);
     tftpd.answer("POST /reload", 409, r#"{"error":"site.toml:7:3: error: tftp.root: odd"}"#);
     assert_eq!(site.run("reload dhcpd").exit, Exit::Done);
@@ -243,8 +243,8 @@ fn wait_ends_when_the_stage_is_reached_or_with_5() {
 #[test]
 fn every_answer_is_one_json_document() {
     let site = Site::new();
-    let [dhcpd, tftpd, http, dnsd] = all(&site);
-    for daemon in [&dhcpd, &tftpd, &http, &dnsd] {
+    let [dhcpd, tftpd, http, dnsd, tangd] = all(&site);
+    for daemon in [&dhcpd, &tftpd, &http, &dnsd, &tangd] {
         daemon.answer("GET /explain", 200, r#"{"would":"x","rule":"y","because":[]}"#);
         daemon.answer("POST /reload", 200, "{}");
     }
@@ -308,7 +308,7 @@ fn without_any_daemon_the_reason_is_said() {
 #[test]
 fn a_daemon_that_speaks_nonsense_is_an_error_and_no_panic() {
     let site = Site::new();
-    let [dhcpd, _tftpd, http, _dnsd] = all(&site);
+    let [dhcpd, _tftpd, http, ..] = all(&site);
     for (status, body) in
         [(200, "not json"), (200, "7"), (200, "[[]]"), (500, ""), (200, "{\"leases\":{\"a\":[]}}")]
     {

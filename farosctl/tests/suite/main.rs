@@ -8,3 +8,4 @@ mod fake;
 mod follow;
 mod names;
 mod pages;
+mod tang;

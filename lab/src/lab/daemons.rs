@@ -19,7 +19,7 @@ use crate::rootless;
 pub const READY_MAX: Duration = Duration::from_secs(20);
 
 /// The daemons of a site that the lab starts, in no particular order: each copes with any.
-pub const DAEMONS: [&str; 4] = ["dhcpd", "dnsd", "tftpd", "ignition-http"];
+pub const DAEMONS: [&str; 5] = ["dhcpd", "dnsd", "tftpd", "ignition-http", "tangd"];
 
 impl Lab {
     /// Starts every daemon of [`DAEMONS`].

@@ -42,7 +42,8 @@ pub struct Lab {
 
 impl Lab {
     /// Builds the network of the site file at `path`. No daemon runs yet. The site's boot trees
-    /// (`[http] root`, `[tftp] root`) are replaced by [`Lab::boot_root`], everything else is as in the file.
+    /// (`[http] root`, `[tftp] root`) are replaced by [`Lab::boot_root`], the keys of disks (`[tang] keys`) are beside it,
+    /// everything else is as in the file.
     ///
     /// # Errors
     /// The file is refused, `ip` is missing, or this user may not make namespaces.

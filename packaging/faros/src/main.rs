@@ -2,7 +2,7 @@
 //! that all processes share.
 //!
 //! It is what its own name says (`faros-dhcpd`, `farosctl`, by a link), or else what its first argument says:
-//! `faros dhcpd --check`.
+//! `faros dhcpd --check`. Under the names of upstream Tang's programs (`tangd`, `tangd-keygen`) it is those.
 
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
@@ -16,6 +16,10 @@ fn main() -> ExitCode {
     let own_name = arguments.next().unwrap_or_default();
     let own_name = Path::new(&own_name).file_name().unwrap_or_default().to_owned();
     let arguments: Vec<OsString> = arguments.collect();
+    // Before our own parts: by a link of the name `tangd` upstream's is meant, by `faros tangd` ours.
+    if let Some(exit) = faros_tangd::personality::by_name(&own_name, &arguments) {
+        return exit;
+    }
     if let Some(exit) = become_applet(&own_name, &arguments) {
         return exit;
     }
@@ -26,21 +30,25 @@ fn main() -> ExitCode {
     }
     let _ = writeln!(
         std::io::stderr(),
-        "faros: name a part: dhcpd, dnsd, tftpd, ignition-http or farosctl (`faros dhcpd --help`)"
+        "faros: name a part: dhcpd, dnsd, tftpd, ignition-http, tangd or farosctl (`faros dhcpd --help`)"
     );
     ExitCode::from(64)
 }
 
 fn become_applet(name: &OsStr, arguments: &[OsString]) -> Option<ExitCode> {
     let name = name.to_str()?;
-    let arguments = || arguments.iter().cloned();
+    let own = || arguments.iter().cloned();
     Some(match name.strip_prefix("faros-").unwrap_or(name) {
-        "dhcpd" => daemon::main_with::<faros_dhcpd::Dhcpd>(arguments()),
-        "dnsd" => daemon::main_with::<faros_dnsd::Dnsd>(arguments()),
-        "tftpd" => daemon::main_with::<faros_tftpd::Tftpd>(arguments()),
-        "ignition-http" => daemon::main_with::<faros_ignition_http::IgnitionHttp>(arguments()),
+        "dhcpd" => daemon::main_with::<faros_dhcpd::Dhcpd>(own()),
+        "dnsd" => daemon::main_with::<faros_dnsd::Dnsd>(own()),
+        "tftpd" => daemon::main_with::<faros_tftpd::Tftpd>(own()),
+        "tangd" => daemon::main_with::<faros_tangd::Tangd>(own()),
+        "tangd-keygen" | "tangd-rotate-keys" | "tang-show-keys" => {
+            return faros_tangd::personality::by_name(OsStr::new(name), arguments);
+        }
+        "ignition-http" => daemon::main_with::<faros_ignition_http::IgnitionHttp>(own()),
         "farosctl" => {
-            let command_line = std::iter::once(OsString::from("farosctl")).chain(arguments());
+            let command_line = std::iter::once(OsString::from("farosctl")).chain(own());
             farosctl::run(command_line, farosctl::Terminal::of_process()).into()
         }
         _ => return None,

@@ -47,6 +47,8 @@ pub enum Malformed {
     TsigPlace,
     /// Octets after the last record.
     Trailing,
+    /// A datagram that is longer than any request has to be, so that only its beginning was taken.
+    TooLong,
 }
 
 /// What a message that cannot be served gets.
@@ -76,7 +78,7 @@ pub enum Echo {
 
 impl Malformed {
     /// All of them, so that each can have its counter from the start.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Short,
         Self::Response,
         Self::Opcode,
@@ -98,6 +100,7 @@ impl Malformed {
         Self::Version,
         Self::TsigPlace,
         Self::Trailing,
+        Self::TooLong,
     ];
 
     /// The name by which it is counted.
@@ -124,6 +127,7 @@ impl Malformed {
             Self::Version => "edns_version",
             Self::TsigPlace => "tsig_place",
             Self::Trailing => "trailing",
+            Self::TooLong => "too_long",
         }
     }
 
@@ -136,7 +140,8 @@ impl Malformed {
             | Self::QuestionTruncated
             | Self::QuestionPointer
             | Self::QuestionLabelType
-            | Self::QuestionNameTooLong => (rcode::FORMERR, Echo::Header),
+            | Self::QuestionNameTooLong
+            | Self::TooLong => (rcode::FORMERR, Echo::Header),
             Self::QuestionKind
             | Self::RecordTruncated
             | Self::RecordName

@@ -265,3 +265,17 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_refusal_has_an_opt_record_only_where_the_request_has_one() {
+    for (options, expected) in [(None, 0), (Some(&[][..]), 1)] {
+        let mut request = request(options);
+        let kind_at = HEADER_BYTES + NAME.len();
+        request[kind_at..kind_at + 2].copy_from_slice(&kind::MAILB.to_be_bytes());
+        let malformed = Query::parse(&request).unwrap_err();
+        let mut out = [0xee; 512];
+        let len = refuse(&request, malformed, &mut out).unwrap();
+        let reply = read(&out[..len]);
+        assert_eq!((reply.metadata.response_code, out[11]), (ResponseCode::NotImp, expected));
+    }
+}

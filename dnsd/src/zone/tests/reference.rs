@@ -165,7 +165,7 @@ impl Reference {
         }
     }
 
-    /// The answer, and where a chain that leaves the zones leads.
+    /// The answer, and where a chain leads that leaves the zones or ends below a delegation.
     pub(super) fn ask(&self, name: &Name, kind: u16) -> Option<(Reply, Option<Name>)> {
         self.zone(&path(name), kind)?;
         let mut name = name.clone();
@@ -192,7 +192,8 @@ impl Reference {
                     let authority = servers.iter().map(|record| seen(record)).collect();
                     let authoritative = !answer.is_empty();
                     let additional = zone.addresses(&servers);
-                    return Some(reply(rcode::NOERROR, authoritative, answer, authority, additional));
+                    let (reply, _) = reply(rcode::NOERROR, authoritative, answer, authority, additional);
+                    return Some((reply, authoritative.then_some(name)));
                 }
                 End::Records(records) => {
                     let found: Vec<&Record> = records.iter().filter(|record| record.kind == kind).collect();

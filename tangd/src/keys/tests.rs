@@ -1,0 +1,401 @@
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use data_encoding::BASE64URL_NOPAD;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::*;
+use crate::crypto::Curve;
+
+fn keys_in(directory: &Path) -> Keys {
+    Keys::new(Box::new(KeyDirectory::new(directory)))
+}
+
+fn directory(files: &[(&str, &PrivateJwk)]) -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, jwk) in files {
+        fs::write(directory.path().join(name), &*jwk.to_json().unwrap()).unwrap();
+    }
+    directory
+}
+
+fn names(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).unwrap();
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+fn files(set: &KeySet) -> Vec<&str> {
+    set.keys().map(|key| &*key.file).collect()
+}
+
+fn with(jwk: &PrivateJwk, changes: &[(&str, Option<Value>)]) -> Vec<u8> {
+    let mut value: Value = serde_json::from_slice(&jwk.to_json().unwrap()).unwrap();
+    for (name, change) in changes {
+        let members = value.as_object_mut().unwrap();
+        match change {
+            Some(change) => drop(members.insert((*name).to_owned(), change.clone())),
+            None => drop(members.remove(*name)),
+        }
+    }
+    value.to_string().into_bytes()
+}
+
+#[test]
+fn a_key_file_is_written_as_upstream_writes_it() {
+    let [sign, exchange] = PrivateJwk::pair().unwrap();
+    for (key, alg, operations) in
+        [(&sign, "ES512", r#"["sign","verify"]"#), (&exchange, "ECMR", r#"["deriveKey"]"#)]
+    {
+        let [d, x, y] =
+            [&key.private().scalar().unwrap()[..], key.public().point().x(), key.public().point().y()]
+                .map(|octets| BASE64URL_NOPAD.encode(octets));
+        let expected = format!(
+            "{{\"alg\":\"{alg}\",\"crv\":\"P-521\",\"d\":\"{d}\",\"key_ops\":{operations},\"kty\":\"EC\",\"x\":\"{x}\",\"y\":\"{y}\"}}\n"
+        );
+        assert_eq!(std::str::from_utf8(&key.to_json().unwrap()).unwrap(), expected);
+    }
+}
+
+#[test]
+fn what_is_written_is_read_again() {
+    for curve in Curve::ALL {
+        for key in [PrivateJwk::generate_sign(curve).unwrap(), PrivateJwk::generate_exchange(curve).unwrap()]
+        {
+            let json = key.to_json().unwrap();
+            let read = PrivateJwk::parse(&json).unwrap();
+            assert_eq!(read.to_json().unwrap(), json);
+            assert_eq!((read.thumbprint(), read.purpose()), (key.thumbprint(), key.purpose()));
+        }
+    }
+}
+
+#[test]
+fn members_that_mean_nothing_to_us_are_kept_and_advertised() {
+    let key = PrivateJwk::generate_exchange(Curve::P521).unwrap();
+    let content = with(
+        &key,
+        &[("kid", Some("rack 1".into())), ("a", Some(json!([{"b": null}]))), ("z", Some(1.into()))],
+    );
+    let read = PrivateJwk::parse(&content).unwrap();
+    assert_eq!(read.public().members()["kid"], "rack 1");
+    let written: Value = serde_json::from_slice(&read.to_json().unwrap()).unwrap();
+    assert_eq!(written, serde_json::from_slice::<Value>(&content).unwrap());
+}
+
+#[test]
+fn what_a_key_is_for_is_decided_as_upstream_does() {
+    let sign = PrivateJwk::generate_sign(Curve::P521).unwrap();
+    let exchange = PrivateJwk::generate_exchange(Curve::P521).unwrap();
+    let purpose = |key: &PrivateJwk, changes: &[(&str, Option<Value>)]| {
+        PrivateJwk::parse(&with(key, changes)).ok().map(|key| key.purpose())
+    };
+    let operations = |names: &[&str]| ("key_ops", Some(json!(names)));
+    assert_eq!(purpose(&sign, &[("alg", None)]), Some(Purpose::Sign));
+    assert_eq!(purpose(&sign, &[("key_ops", None)]), Some(Purpose::Sign));
+    assert_eq!(purpose(&sign, &[("key_ops", None), ("use", Some("sig".into()))]), Some(Purpose::Sign));
+    assert_eq!(purpose(&exchange, &[("alg", None)]), Some(Purpose::Exchange));
+    assert_eq!(purpose(&exchange, &[("use", Some("sig".into()))]), Some(Purpose::Exchange));
+    assert_eq!(purpose(&exchange, &[operations(&["deriveKey", "deriveBits"])]), Some(Purpose::Exchange));
+    let all = operations(&["sign", "verify", "deriveKey"]);
+    assert_eq!(purpose(&sign, &[("alg", None), all.clone()]), Some(Purpose::Both));
+    assert_eq!(purpose(&sign, std::slice::from_ref(&all)), Some(Purpose::Sign));
+    for changes in [
+        &[("key_ops", None)][..],
+        &[operations(&["deriveBits"])],
+        &[("alg", Some("ES512".into()))],
+        &[("key_ops", Some("deriveKey".into()))],
+        &[("key_ops", None), ("use", Some("enc".into()))],
+    ] {
+        assert_eq!(purpose(&exchange, changes), None, "{changes:?}");
+    }
+    for changes in
+        [&[("alg", Some("ES256".into()))][..], &[operations(&["verify"])], &[("alg", Some("ECMR".into()))]]
+    {
+        assert_eq!(purpose(&sign, changes), None, "{changes:?}");
+    }
+}
+
+#[test]
+fn a_damaged_key_is_refused_without_telling_its_content() {
+    let key = PrivateJwk::generate_exchange(Curve::P521).unwrap();
+    let other = PrivateJwk::generate_exchange(Curve::P521).unwrap();
+    let d = BASE64URL_NOPAD.encode(&key.private().scalar().unwrap());
+    let other_d = BASE64URL_NOPAD.encode(&other.private().scalar().unwrap());
+    let whole = key.to_json().unwrap().to_vec();
+    let escaped = String::from_utf8(whole.clone())
+        .unwrap()
+        .replace(&d, &format!("\\u00{:02x}{}", d.as_bytes()[0], &d[1..]));
+    let set =
+        serde_json::to_vec(&json!({"keys": [serde_json::from_slice::<Value>(&whole).unwrap()]})).unwrap();
+    let damaged = [
+        Vec::new(),
+        b"garbage".to_vec(),
+        whole[..whole.len() / 2].to_vec(),
+        [&whole[..], b"x"].concat(),
+        with(&key, &[("d", None)]),
+        with(&key, &[("d", Some(7.into()))]),
+        with(&key, &[("d", Some(format!("{d}=").into()))]),
+        with(&key, &[("d", Some(d[..86].into()))]),
+        with(&key, &[("d", Some(other_d.into()))]),
+        with(&key, &[("x", Some(key.public().members()["y"].clone()))]),
+        with(&key, &[("y", None)]),
+        with(&key, &[("crv", Some("P-256".into()))]),
+        with(&key, &[("kty", Some("RSA".into()))]),
+        br#"{"kty":"oct","k":"c2VjcmV0"}"#.to_vec(),
+        escaped.into_bytes(),
+        set,
+    ];
+    for content in damaged {
+        let error = PrivateJwk::parse(&content).expect_err(&String::from_utf8_lossy(&content));
+        let text = format!("{error} {error:?}");
+        assert!(!text.contains(&d[..10]) && !text.contains("c2Vj") && text.len() < 200, "{text}");
+    }
+}
+
+#[test]
+fn nothing_of_a_scalar_is_printed() {
+    let [sign, exchange] = PrivateJwk::pair().unwrap();
+    let directory = directory(&[("s.jwk", &sign), ("e.jwk", &exchange)]);
+    let keys = keys_in(directory.path());
+    let set = keys.current().unwrap();
+    let loaded = keys.source().load().unwrap();
+    let text = format!("{set:?} {loaded:?} {keys:?} {sign:?} {exchange:#?}");
+    for key in [&sign, &exchange] {
+        let scalar = key.private().scalar().unwrap();
+        assert!(!text.contains(&BASE64URL_NOPAD.encode(&scalar)[..12]));
+        assert!(!text.contains(&format!("{:?}", &scalar[..8])[1..20]));
+    }
+}
+
+#[test]
+fn the_first_request_makes_a_pair_that_only_owner_and_group_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let keys = keys_in(directory.path());
+    let set = keys.current().unwrap();
+    let mut purposes: Vec<_> = set.keys().map(|key| key.purpose).collect();
+    purposes.sort_by_key(|purpose| purpose.signs());
+    assert_eq!(purposes, [Purpose::Exchange, Purpose::Sign]);
+    for key in set.keys() {
+        assert_eq!((&*key.file, key.curve), (&*format!("{}.jwk", key.thumbprint()), Curve::P521));
+        let metadata = fs::metadata(directory.path().join(&key.file)).unwrap();
+        assert_eq!(metadata.permissions().mode() & 0o7777, 0o440);
+    }
+    assert!(set.advertisement().is_some());
+    keys.current().unwrap();
+    assert_eq!(names(directory.path()).len(), 2, "once and no more");
+}
+
+#[test]
+fn many_servers_on_one_empty_directory_make_one_pair() {
+    let directory = tempfile::tempdir().unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| assert!(keys_in(directory.path()).current().unwrap().advertisement().is_some()));
+        }
+    });
+    assert_eq!(names(directory.path()).len(), 2);
+}
+
+#[test]
+fn with_only_hidden_keys_a_pair_is_made_and_the_hidden_ones_go_on() {
+    let [sign, exchange] = PrivateJwk::pair().unwrap();
+    let directory = directory(&[(".s.jwk", &sign), (".e.jwk", &exchange)]);
+    let set = keys_in(directory.path()).current().unwrap();
+    assert_eq!(set.keys().count(), 4);
+    assert!(set.find(&exchange.thumbprint()).is_some_and(|key| key.hidden && !key.advertised));
+}
+
+#[test]
+fn a_damaged_file_in_use_is_no_reason_for_a_new_pair() {
+    let directory = directory(&[]);
+    fs::write(directory.path().join("half.jwk"), "{\"alg\":\"ECM").unwrap();
+    let set = keys_in(directory.path()).current().unwrap();
+    assert_eq!((set.keys().count(), set.skipped().len()), (0, 1));
+    assert_eq!(names(directory.path()), ["half.jwk"]);
+    assert!(set.advertisement().is_none());
+}
+
+#[test]
+fn what_holds_no_key_is_passed_over_and_named() {
+    let [sign, exchange] = PrivateJwk::pair().unwrap();
+    let directory =
+        directory(&[("s.jwk", &sign), ("e.jwk", &exchange), ("e.jwk.bak", &exchange), ("x.JWK", &exchange)]);
+    let path = directory.path();
+    fs::write(path.join("empty.jwk"), "").unwrap();
+    fs::write(path.join("large.jwk"), vec![b' '; 65 * 1024]).unwrap();
+    fs::create_dir(path.join("folder.jwk")).unwrap();
+    std::os::unix::fs::symlink("nowhere", path.join("dangling.jwk")).unwrap();
+    rustix::fs::mknodat(rustix::fs::CWD, path.join("pipe.jwk"), rustix::fs::FileType::Fifo, 0o600.into(), 0)
+        .unwrap();
+    let set = keys_in(path).current().unwrap();
+    assert_eq!(files(&set), ["e.jwk", "s.jwk"]);
+    let skipped: Vec<_> = set.skipped().iter().map(|skipped| &*skipped.file).collect();
+    assert_eq!(skipped, ["dangling.jwk", "empty.jwk", "folder.jwk", "large.jwk", "pipe.jwk"]);
+    assert!(set.advertisement().is_some());
+}
+
+#[test]
+fn keys_behind_symbolic_links_are_read_and_followed() {
+    let [sign, exchange] = PrivateJwk::pair().unwrap();
+    let other = PrivateJwk::generate_exchange(Curve::P521).unwrap();
+    let target = directory(&[("e", &exchange), ("f", &other)]);
+    let directory = directory(&[("s.jwk", &sign)]);
+    std::os::unix::fs::symlink(target.path().join("e"), directory.path().join("e.jwk")).unwrap();
+    let keys = keys_in(directory.path());
+    assert!(keys.current().unwrap().find(&exchange.thumbprint()).is_some());
+    fs::rename(target.path().join("f"), target.path().join("e")).unwrap();
+    assert!(keys.current().unwrap().find(&other.thumbprint()).is_some());
+}
+
+#[test]
+fn a_change_is_seen_by_the_very_next_request() {
+    let [sign, exchange] = PrivateJwk::pair().unwrap();
+    let directory = directory(&[("s.jwk", &sign)]);
+    let (path, keys) = (directory.path(), keys_in(directory.path()));
+    let has = |key: &PrivateJwk| keys.current().unwrap().find(&key.thumbprint()).is_some();
+    for _ in 0..30 {
+        // Written in place, in two parts; hidden; in use again; overwritten; gone: without a pause, within a tick.
+        let content = exchange.to_json().unwrap();
+        fs::write(path.join("e.jwk"), &content[..100]).unwrap();
+        assert!(!has(&exchange));
+        fs::write(path.join("e.jwk"), &content).unwrap();
+        assert!(has(&exchange));
+        fs::rename(path.join("e.jwk"), path.join(".e.jwk")).unwrap();
+        assert!(keys.current().unwrap().find(&exchange.thumbprint()).unwrap().hidden);
+        fs::rename(path.join(".e.jwk"), path.join("e.jwk")).unwrap();
+        assert!(!keys.current().unwrap().find(&exchange.thumbprint()).unwrap().hidden);
+        let other = PrivateJwk::generate_exchange(Curve::P521).unwrap();
+        fs::write(path.join("e.jwk"), other.to_json().unwrap()).unwrap();
+        assert!(has(&other) && !has(&exchange));
+        fs::remove_file(path.join("e.jwk")).unwrap();
+        assert!(!has(&other));
+    }
+}
+
+#[test]
+fn nothing_is_read_again_while_nothing_changes() {
+    let [sign, exchange] = PrivateJwk::pair().unwrap();
+    let directory = directory(&[("s.jwk", &sign), ("e.jwk", &exchange)]);
+    let keys = keys_in(directory.path());
+    let first = keys.current().unwrap();
+    // Read once more while times are too fresh to be told apart: the same keys are the same set, with its signatures.
+    assert!(Arc::ptr_eq(&first, &keys.current().unwrap()));
+    fs::write(directory.path().join("note"), "").unwrap();
+    assert!(Arc::ptr_eq(&first, &keys.current().unwrap()));
+    std::thread::sleep(std::time::Duration::from_millis(150));
+    assert!(keys.source().version().unwrap().settled);
+    assert!(Arc::ptr_eq(&first, &keys.current().unwrap()));
+}
+
+#[test]
+fn a_rotation_advertises_new_keys_and_hides_the_old() {
+    let directory = tempfile::tempdir().unwrap();
+    let keys = keys_in(directory.path());
+    let before = keys.current().unwrap();
+    let rotated = keys.rotate().unwrap();
+    let after = keys.current().unwrap();
+    assert_eq!((rotated.added.len(), rotated.hidden.len()), (2, 2));
+    for key in before.keys() {
+        let hidden = after.find(key.thumbprint()).unwrap();
+        assert_eq!((&hidden.file, hidden.hidden), (&format!(".{}", key.file), true));
+    }
+    let advertised: Vec<_> = after.keys().filter(|key| key.advertised).map(|key| &key.file).collect();
+    assert!(rotated.added.iter().all(|file| advertised.contains(&file)) && advertised.len() == 2);
+    assert_ne!(before.advertisement(), after.advertisement());
+}
+
+#[test]
+fn rotation_never_overwrites_a_hidden_key() {
+    let [sign, exchange] = PrivateJwk::pair().unwrap();
+    let old = PrivateJwk::generate_exchange(Curve::P521).unwrap();
+    let directory = directory(&[("s.jwk", &sign), ("e.jwk", &exchange), (".e.jwk", &old)]);
+    let keys = keys_in(directory.path());
+    keys.rotate().unwrap();
+    let set = keys.current().unwrap();
+    assert!([&sign, &exchange, &old].iter().all(|key| set.find(&key.thumbprint()).unwrap().hidden));
+    assert_eq!(set.keys().count(), 5);
+}
+
+#[test]
+fn requests_during_rotations_find_every_key() {
+    let directory = tempfile::tempdir().unwrap();
+    let keys = keys_in(directory.path());
+    let set = keys.current().unwrap();
+    let first = set.keys().find(|key| key.purpose.exchanges()).unwrap().thumbprint().to_owned();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    let set = keys.current().unwrap();
+                    assert!(set.find(&first).is_some());
+                    assert!(set.advertisement().is_some());
+                }
+            });
+        }
+        (0..20).for_each(|_| drop(keys.rotate().unwrap()));
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    assert_eq!(keys.current().unwrap().keys().count(), 42);
+}
+
+#[test]
+fn a_directory_that_is_gone_has_no_keys_to_go_on_with() {
+    let [sign, exchange] = PrivateJwk::pair().unwrap();
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("keys");
+    assert!(matches!(keys_in(&path).current(), Err(KeysError::Io(..))));
+    fs::create_dir(&path).unwrap();
+    for (name, key) in [("s.jwk", &sign), ("e.jwk", &exchange)] {
+        fs::write(path.join(name), &*key.to_json().unwrap()).unwrap();
+    }
+    let keys = keys_in(&path);
+    keys.current().unwrap();
+    fs::remove_dir_all(&path).unwrap();
+    assert!(matches!(keys.current(), Err(KeysError::Io(..))));
+}
+
+#[test]
+fn what_a_crash_left_half_written_goes_with_the_next_key() {
+    let directory = directory(&[]);
+    fs::write(directory.path().join("abc.jwk.new"), "{\"d\":\"secret").unwrap();
+    KeyDirectory::new(directory.path()).generate().unwrap();
+    let names = names(directory.path());
+    assert!(names.len() == 2 && names.iter().all(|name| name.ends_with(".jwk")), "{names:?}");
+}
+
+#[test]
+fn a_named_key_is_not_written_over_another() {
+    let [sign, exchange] = PrivateJwk::pair().unwrap();
+    let directory = directory(&[("sig.jwk", &sign)]);
+    let source = KeyDirectory::new(directory.path());
+    let Err(KeysError::Io(_, error)) = source.add_as("sig.jwk", &exchange) else { panic!("overwritten") };
+    assert_eq!(error.kind(), std::io::ErrorKind::AlreadyExists);
+    source.add_as("exc.jwk", &exchange).unwrap();
+    assert_eq!(names(directory.path()), ["exc.jwk", "sig.jwk"]);
+}
+
+#[test]
+fn keys_that_anybody_may_read_are_named() {
+    let [sign, exchange] = PrivateJwk::pair().unwrap();
+    let directory = directory(&[("s.jwk", &sign), (".e.jwk", &exchange)]);
+    let mode = |name: &str, mode| {
+        fs::set_permissions(directory.path().join(name), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    mode("s.jwk", 0o640);
+    mode(".e.jwk", 0o644);
+    assert_eq!(KeyDirectory::new(directory.path()).exposed().unwrap(), [".e.jwk"]);
+}
+
+#[test]
+fn of_two_files_with_one_key_the_one_in_use_counts() {
+    let [sign, exchange] = PrivateJwk::pair().unwrap();
+    let directory = directory(&[("s.jwk", &sign), ("e.jwk", &exchange), (".e.jwk", &exchange)]);
+    let set = keys_in(directory.path()).current().unwrap();
+    assert_eq!(set.find(&exchange.thumbprint()).unwrap().file, "e.jwk");
+}
