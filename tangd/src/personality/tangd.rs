@@ -76,7 +76,7 @@ fn read(mut parser: lexopt::Parser) -> Result<Options, Early> {
                 port = value.map_err(|error| usage(&error))?;
             }
             Short('e') | Long("endpoint") => {
-                let value = parser.value().and_then(lexopt::ValueExt::string);
+                let value = parser.value().and_then(ValueExt::string);
                 endpoint = value.map_err(|error| usage(&error))?.trim_matches('/').to_owned();
             }
             Short('V') | Long("version") => {

@@ -6,10 +6,11 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::warn;
 
 /// Most connections at once. One more takes the place of the one that has kept us waiting longest, among those of the
-/// address that has most; where all are being answered, it is closed.
-pub const CONNECTIONS_MAX: usize = 4096;
+/// address that has most; where all are being answered, it is closed. Clients of a whole site need a few at a time, and an
+/// attacker gets some 15 kB of ours for each.
+pub const CONNECTIONS_MAX: usize = 1024;
 /// Most connections at once from one address; beyond, the same among its own.
-pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 1024;
+pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 256;
 /// How long a peer may keep us waiting: from its connection or our last answer to the last byte of its request, and for
 /// taking the answer. Then its connection is closed.
 pub const PATIENCE: Duration = Duration::from_secs(10);
