@@ -23,7 +23,7 @@ fn a_panic_in_every_second_request_stops_no_daemon() {
         assert_eq!(file.stdout, b"content", "round {round}: {file:?}");
         let server = format!("@{}", site::BASTION);
         let name = run(&client, "dig", &[&server, "+short", "+tries=5", "+time=1", "api.edge.example.com"]);
-        assert_eq!(name.stdout, b"192.168.8.2\n", "round {round}: {name:?}");
+        assert!(name.stdout.ends_with(b"192.168.8.2\n"), "round {round}: {name:?}");
         let url = format!("http://{}:8080/file", site::BASTION);
         let file = run(&client, "curl", &["-sS", "--fail", "--retry", "3", "--retry-all-errors", &url]);
         assert_eq!(file.stdout, b"content", "round {round}: {file:?}");
