@@ -44,7 +44,12 @@ impl Keys {
         if let Some(set) = self.known(&version) {
             return Ok(set);
         }
-        let mut loaded = self.source.load()?;
+        let mut loaded = match (self.source.load(), &*self.current.load()) {
+            // Changed again and again while it was read: what was read last still opens every disk that it did a
+            // moment ago, and the next request reads anew.
+            (Err(KeysError::Restless(_)), Some(last)) => return Ok(last.set.clone()),
+            (loaded, _) => loaded?,
+        };
         if lacks_keys(&loaded) {
             match self.source.generate_first() {
                 Ok(files) => {

@@ -344,6 +344,45 @@ fn requests_during_rotations_find_every_key() {
     assert_eq!(keys.current().unwrap().keys().count(), 42);
 }
 
+/// A directory that changes each time it is read, once it is told to.
+struct Restless(KeyDirectory, Arc<std::sync::atomic::AtomicBool>);
+
+impl KeySource for Restless {
+    fn load(&self) -> Result<Loaded, KeysError> {
+        match self.1.load(std::sync::atomic::Ordering::Relaxed) {
+            true => Err(KeysError::Restless("keys".into())),
+            false => self.0.load(),
+        }
+    }
+
+    fn version(&self) -> Result<Version, KeysError> {
+        self.0.version().map(|version| Version { settled: false, ..version })
+    }
+
+    fn add(&self, keys: &[PrivateJwk]) -> Result<Vec<String>, KeysError> {
+        self.0.add(keys)
+    }
+
+    fn hide_all_but(&self, keep: &[String]) -> Result<Vec<(String, String)>, KeysError> {
+        self.0.hide_all_but(keep)
+    }
+}
+
+#[test]
+fn a_directory_that_will_not_rest_is_served_as_it_was_last() {
+    let directory = tempfile::tempdir().unwrap();
+    let restless = Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let keys = Keys::new(Box::new(Restless(KeyDirectory::new(directory.path()), Arc::clone(&restless))));
+    assert!(matches!(keys.current(), Err(KeysError::Restless(_))), "nothing was read yet");
+    restless.store(false, std::sync::atomic::Ordering::Relaxed);
+    let set = keys.current().unwrap();
+    restless.store(true, std::sync::atomic::Ordering::Relaxed);
+    assert!(Arc::ptr_eq(&set, &keys.current().unwrap()));
+    restless.store(false, std::sync::atomic::Ordering::Relaxed);
+    keys.rotate().unwrap();
+    assert_eq!(keys.current().unwrap().keys().count(), 4, "and read again as soon as it rests");
+}
+
 #[test]
 fn a_directory_that_is_gone_has_no_keys_to_go_on_with() {
     let [sign, exchange] = PrivateJwk::pair().unwrap();
