@@ -70,21 +70,22 @@ pub fn connect(server: SocketAddr) -> io::Result<TcpStream> {
 /// # Errors
 /// The connection's, or an answer that is none.
 pub fn receive(stream: &mut TcpStream, bodiless: bool) -> io::Result<Reply> {
+    let mut bytes = Vec::new();
     loop {
-        let reply = receive_any(stream, bodiless)?;
+        let reply = receive_any(stream, &mut bytes, bodiless)?;
         if reply.status != 100 {
             return Ok(reply);
         }
     }
 }
 
-fn receive_any(stream: &mut TcpStream, bodiless: bool) -> io::Result<Reply> {
-    let mut bytes = Vec::new();
+/// One answer, be it an interim one; what was read beyond it stays in `bytes`.
+fn receive_any(stream: &mut TcpStream, bytes: &mut Vec<u8>, bodiless: bool) -> io::Result<Reply> {
     let end = loop {
         if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
             break end;
         }
-        more(stream, &mut bytes)?;
+        more(stream, bytes)?;
     };
     let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
     let mut lines = head.split("\r\n");
@@ -94,16 +95,17 @@ fn receive_any(stream: &mut TcpStream, bodiless: bool) -> io::Result<Reply> {
         .filter_map(|line| line.split_once(':'))
         .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
         .collect();
-    let mut reply = Reply { status, fields, body: bytes.split_off(end + 4) };
+    let mut reply = Reply { status, fields, body: Vec::new() };
+    bytes.drain(..end + 4);
     let length = match reply.field("content-length") {
         _ if bodiless || status == 100 => 0,
         Some(text) => text.parse().map_err(|_| odd(&head))?,
         None => 0,
     };
-    while reply.body.len() < length {
-        more(stream, &mut reply.body)?;
+    while bytes.len() < length {
+        more(stream, bytes)?;
     }
-    reply.body.truncate(length);
+    reply.body = bytes.drain(..length).collect();
     Ok(reply)
 }
 
