@@ -21,9 +21,10 @@ use std::fs::File;
 use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use faros_common::site::Node;
-use faros_common::tasks;
+use faros_common::{clock, tasks};
 
 use crate::error::LabError;
 use crate::firmware::Firmware;
@@ -34,13 +35,16 @@ use crate::vm::Console;
 use boot::Machine;
 use message::Identity;
 
+/// A light node that is switched off may be in the middle of setting an address; that is over long before this.
+const BUSY_MAX: Duration = Duration::from_secs(5);
+
 /// A running light node. Dropped, its namespace goes; the thread ends with its next step.
 #[derive(Debug)]
 pub struct LightNode {
     console: Console,
     firmware: Firmware,
     stopping: Arc<AtomicBool>,
-    _namespace: Arc<Namespace>,
+    namespace: Arc<Namespace>,
 }
 
 impl LightNode {
@@ -70,7 +74,7 @@ impl LightNode {
             }
         })
         .map_err(LabError::doing("start a thread"))?;
-        Ok(Self { console, firmware, stopping, _namespace: namespace })
+        Ok(Self { console, firmware, stopping, namespace })
     }
 
     /// What it says, in the words of a virtual machine.
@@ -87,6 +91,12 @@ impl LightNode {
 impl Drop for LightNode {
     fn drop(&mut self) {
         self.stopping.store(true, Ordering::Relaxed);
+        // The namespace goes with its last holder. Were that the node's thread, the end of this process could cut the
+        // removal short and leave the namespace behind.
+        let deadline = clock::now() + BUSY_MAX;
+        while Arc::strong_count(&self.namespace) > 1 && clock::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 }
 
