@@ -8,6 +8,7 @@ pub mod fault;
 pub mod journal;
 pub mod loaders;
 pub mod metrics;
+pub mod netlink;
 pub mod sandbox;
 pub mod site;
 pub mod tasks;

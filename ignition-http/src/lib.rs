@@ -35,7 +35,6 @@ pub mod config;
 pub mod files;
 pub mod leases;
 pub mod metrics;
-pub mod platform;
 pub mod protocol;
 pub mod server;
 pub mod service;

@@ -109,6 +109,22 @@ const PACKAGES: &[Package] = &[
     Package::new("socat", "starts Debian's tangd for each connection", PEERS),
     // tangd itself; its units are in the package tang.
     Package::new("tang-common", "tangd, a Tang server to compare with", PEERS),
+    Package::unpacked(
+        "haproxy",
+        "a balancer to compare with, and a sender and receiver of PROXY headers",
+        PEERS,
+    ),
+    Package::new("liblua5.3-0", "a library of haproxy", PEERS),
+    Package::new("libopentracing-c-wrapper0", "a library of haproxy", PEERS),
+    Package::unpacked("nginx", "the API, ingress and health of the nodes behind the balancer", PEERS),
+    Package::new("wrk", "a load generator of HTTP", PEERS),
+    Package::new("iperf3", "long streams through the balancer", PEERS),
+    Package::new(
+        "nftables",
+        "nft, which shows the kernel's rules and drops what a test wants dropped",
+        PEERS,
+    ),
+    Package::new("conntrack", "shows and deletes the connections that the kernel knows", &[Test]),
     Package::new("tcpdump", "captures, when a test fails", &[Test]),
     Package::new("python3-venv", "a place for clients from the Python index", &[Test]),
 ];
@@ -133,7 +149,9 @@ mod tests {
 
     #[test]
     fn servers_with_a_service_are_never_installed() {
-        for name in ["kea-dhcp4-server", "tftpd-hpa", "atftpd", "nsd", "unbound", "knot", "bind9"] {
+        for name in
+            ["kea-dhcp4-server", "tftpd-hpa", "atftpd", "nsd", "unbound", "knot", "bind9", "haproxy", "nginx"]
+        {
             let package = PACKAGES.iter().find(|package| package.name == name).expect("listed");
             assert_ne!(package.way, Way::Install, "{name}");
         }

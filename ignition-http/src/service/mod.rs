@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use faros_common::events::{Event, Events};
+use faros_common::netlink::Neighbours;
 use faros_common::site::Mac;
 use faros_common::{clock, fault, tasks};
 use hyper::body::Incoming;
@@ -26,7 +27,6 @@ use crate::body::{Buffers, ReplyBody};
 use crate::config::{Config, NodePlan};
 use crate::leases::Leases;
 use crate::metrics::{Answered, Counters};
-use crate::platform::Neighbours;
 use crate::protocol::head::Refusal;
 use crate::protocol::identity::{Lease, Machine};
 use crate::protocol::journey::Stage;
@@ -102,7 +102,7 @@ impl Service {
         counters: Arc<Counters>,
         run_dir: &std::path::Path,
     ) -> Self {
-        let neighbours = Neighbours::open().inspect_err(|error| {
+        let neighbours = Neighbours::open(None).inspect_err(|error| {
             tracing::warn!(event = "neighbours_unavailable", %error, "cards behind addresses are not checked");
         });
         let service = Self {

@@ -40,7 +40,6 @@ mod gate_tests;
 pub mod identity;
 mod leases;
 mod locks;
-mod neighbours;
 mod rate;
 mod store;
 mod verdict;
@@ -51,7 +50,6 @@ pub use gate::{Gate, HOLD_RETRY_SECS, Moment, Rules};
 pub use identity::{Client, Roster, Standing};
 pub use leases::Leases;
 pub use locks::{Change, Lock, Locks};
-pub use neighbours::Neighbours;
 pub use store::Store;
 pub use verdict::{Rule, Verdict};
 
@@ -65,6 +63,7 @@ use arc_swap::ArcSwap;
 use faros_common::clock;
 use faros_common::daemon::StartError;
 use faros_common::journal::JournalError;
+use faros_common::netlink::Neighbours;
 use faros_common::site::{Mac, Site};
 use serde_json::{Value, json};
 
@@ -122,7 +121,7 @@ impl Policy {
     /// The journal of locks cannot be opened.
     pub fn open(config: Config, state_dir: &Path, run_dir: &Path) -> Result<Self, StartError> {
         let (store, locks) = Store::open(state_dir)?;
-        let neighbours = Neighbours::open(&config.interface).inspect_err(|error| {
+        let neighbours = Neighbours::open(Some(&config.interface)).inspect_err(|error| {
             tracing::warn!(event = "neighbours_unavailable", %error, "cards behind addresses are not checked");
         });
         Ok(Self {
