@@ -2,8 +2,9 @@
 
 use std::net::IpAddr;
 use std::path::Path;
+use std::time::Duration;
 
-use faros_common::site::{self, CheckKind, Mac, OwnerKind, Side, Site};
+use faros_common::site::{self, Balance, CheckKind, Mac, OwnerKind, ProxyVersion, Side, Site};
 
 const CONTRACT: &str = include_str!("data/site.toml");
 
@@ -112,6 +113,56 @@ fn openshift_gets_its_front_ends_and_the_file_adds_its_own() {
         (CheckKind::Http, Some(1936), "/healthz/ready")
     );
     assert_eq!(site.lb.frontends[0].check.path, "/readyz");
+}
+
+#[test]
+fn derived_front_ends_have_the_platforms_own_times_and_others_the_careful_ones() {
+    let secs = Duration::from_secs;
+    let site = contract();
+    let [api, _, ingress, _, registry] = &site.lb.frontends[..] else { panic!("five front ends") };
+    for front in [api, ingress] {
+        let check = &front.check;
+        let times = (check.interval, check.fast_interval, check.timeout, check.rise, check.fall);
+        assert_eq!(times, (secs(3), secs(1), secs(2), 3, 2), "{}", front.name);
+        assert_eq!(check.status, [200..=299]);
+        assert_eq!(front.first_byte_timeout, Some(secs(60)));
+        assert!(front.close_on_down && !front.log && front.allow.is_empty());
+    }
+    assert_eq!((api.slow_start, ingress.slow_start), (secs(60), secs(0)));
+    assert_eq!((api.balance, ingress.balance), (Balance::LeastConnections, Balance::Source));
+    let check = &registry.check;
+    let times = (check.interval, check.fast_interval, check.timeout, check.rise, check.fall);
+    assert_eq!(times, (secs(5), secs(2), secs(3), 2, 3));
+    assert_eq!(check.status, [200..=399]);
+    assert_eq!((registry.connect_timeout, registry.idle_timeout), (secs(5), secs(24 * 3600)));
+    assert_eq!((registry.first_byte_timeout, registry.slow_start), (None, secs(0)));
+    assert_eq!((registry.max_connections, registry.max_per_source), (16_384, None));
+    assert_eq!(registry.congestion_control.as_deref(), Some("cubic"));
+    assert!(!registry.close_on_down);
+}
+
+#[test]
+fn what_lb_says_holds_for_every_front_end_that_says_nothing_else() {
+    let text = CONTRACT.replacen(
+        "[lb]\n",
+        "[lb]\nmax-connections = 100\nmax-per-source = 10\ncongestion-control = \"system\"\nlog = true\n\
+         api-ca = \"/etc/faros/api.pem\"\ningress-send-proxy = \"v2\"\n",
+        1,
+    );
+    let text = text.replacen("plane   = \"user\"", "plane = \"user\"\nmax-per-source = 0\nlog = false", 1);
+    let site = parse(&text);
+    let [api, machine_config, ingress, _, registry] = &site.lb.frontends[..] else {
+        panic!("five front ends")
+    };
+    for front in [api, machine_config, ingress] {
+        assert_eq!((front.max_connections, front.max_per_source, front.log), (100, Some(10), true));
+        assert_eq!(front.congestion_control, None);
+    }
+    assert_eq!((registry.max_connections, registry.max_per_source, registry.log), (100, None, false));
+    assert_eq!(api.check.ca.as_deref(), Some(Path::new("/etc/faros/api.pem")));
+    assert_eq!(api.check.server_name.as_deref(), Some("api-int.edge.example.com"));
+    assert_eq!(machine_config.check.ca, None);
+    assert_eq!((api.send_proxy, ingress.send_proxy), (None, Some(ProxyVersion::V2)));
 }
 
 #[test]
@@ -329,7 +380,7 @@ fn unlocking_follows_every_word_of_the_file() {
          tls-listen = [\"192.168.8.1\", \"192.168.8.1:8443\"]\nsealed = true\nthreshold = 2\nrotate = \"90d\"\n\
          [[tang.slot]]\nkind = \"passphrase\"\n\
          [[tang.slot]]\nkind = \"tpm2\"\npcrs = [7, 0, 7]\n\
-         [[tang.slot]]\nkind = \"tang\"\nurl = \"http://tang.example.com:7500/\"\nthumbprint = \"qgmqJSo6AEEuVQY7zVlklqdTMqY\"\n\
+         [[tang.slot]]\nkind = \"tang\"\nurl = \"https://tang.example.com:7500/\"\nthumbprint = \"qgmqJSo6AEEuVQY7zVlklqdTMqY\"\nca = \"/etc/ca.crt\"\n\
          [[node]]\nname = \"w1\"\nrole = \"worker\"\nmac = \"52:54:00:00:08:21\"\ntang = \"deny\"\n",
     );
     let tang = &site.tang;
@@ -341,9 +392,8 @@ fn unlocking_follows_every_word_of_the_file() {
     let kinds: Vec<_> = tang.slots.iter().map(site::TangSlot::kind).collect();
     assert_eq!(kinds, ["passphrase", "tpm2", "tang"]);
     assert_eq!(tang.slots[1], site::TangSlot::Tpm2 { pcrs: vec![0, 7] });
-    assert!(
-        matches!(&tang.slots[2], site::TangSlot::Tang { url, .. } if url == "http://tang.example.com:7500")
-    );
+    assert!(matches!(&tang.slots[2], site::TangSlot::Tang { url, ca: Some(ca), .. }
+            if url == "https://tang.example.com:7500" && ca.as_os_str() == "/etc/ca.crt"));
     let windows: Vec<_> = tang.windows.iter().map(|window| (window.from, window.minutes)).collect();
     assert_eq!(windows, [(360, 840), (1320, 360), (0, 1440)]);
     assert_eq!(site.nodes[0].tang, Some(site::TangAccess::Deny));

@@ -10,7 +10,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -90,6 +90,32 @@ pub(crate) fn bind(path: &Path) -> io::Result<UnixListener> {
     let listener = UnixListener::bind(path)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
     Ok(listener)
+}
+
+/// Binds `path` in the place of a process that answers there still and that this one succeeds: whoever asks finds the one
+/// or the other at any time.
+pub(crate) fn replace(path: &Path) -> io::Result<UnixListener> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(format!(".{}", std::process::id()));
+    let beside = Path::new(&beside);
+    let listener = bind(beside)?;
+    std::fs::rename(beside, path)?;
+    Ok(listener)
+}
+
+/// Which file stands at a path: a process that ends must not remove its successor's socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SocketFile {
+    device: u64,
+    inode: u64,
+}
+
+impl SocketFile {
+    /// What stands at `path` now.
+    pub(crate) fn at(path: &Path) -> Option<Self> {
+        let metadata = path.symlink_metadata().ok()?;
+        Some(Self { device: metadata.dev(), inode: metadata.ino() })
+    }
 }
 
 /// Whether a process listens at `path`, also one that is too busy to accept.
@@ -197,15 +223,17 @@ impl<H: Handler> Desk<H> {
         };
         match method {
             Method::GET => {}
-            Method::POST if self.may_post => {}
-            Method::POST => {
+            Method::POST | Method::DELETE if self.may_post => {}
+            Method::POST | Method::DELETE => {
                 let reason = format!("posting is for root and the group {OPERATORS}");
                 return plain(AdminResponse::error(StatusCode::FORBIDDEN, &reason));
             }
             _ => {
-                let reason = "only GET and POST are known here";
+                let reason = "only GET, POST and DELETE are known here";
                 let mut answer = plain(AdminResponse::error(StatusCode::METHOD_NOT_ALLOWED, reason));
-                answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD, POST"));
+                answer
+                    .headers_mut()
+                    .insert(header::ALLOW, HeaderValue::from_static("DELETE, GET, HEAD, POST"));
                 return answer;
             }
         }

@@ -69,6 +69,8 @@ pub enum RunError {
     System(String),
     /// A defect of ours (exit code 70).
     Internal(String),
+    /// What was under way did not end in time and was cut (exit code 75).
+    DrainCut(String),
 }
 
 impl RunError {
@@ -76,13 +78,14 @@ impl RunError {
         match self {
             Self::System(_) => Exit::System,
             Self::Internal(_) => Exit::Internal,
+            Self::DrainCut(_) => Exit::DrainCut,
         }
     }
 }
 
 impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::System(text) | Self::Internal(text)) = self;
+        let (Self::System(text) | Self::Internal(text) | Self::DrainCut(text)) = self;
         f.write_str(text)
     }
 }

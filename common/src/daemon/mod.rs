@@ -10,6 +10,7 @@
 //! seccomp belong to threads and are inherited by those that come later.
 
 mod control;
+pub mod descriptors;
 mod directory;
 mod exit;
 mod logs;
@@ -29,7 +30,7 @@ use std::time::Duration;
 pub use control::Control;
 pub use exit::{RunError, StartError};
 pub use options::Options;
-pub use start::Start;
+pub use start::{Start, tcp_group};
 
 use crate::admin::{AdminRequest, AdminResponse};
 use crate::events::Events;
@@ -90,6 +91,11 @@ pub trait Service: Sized + Send + Sync + 'static {
     /// Serves until [`Control::stopping`], then drains. Calls [`Control::heartbeat`] from the serving loop
     /// at least every second: systemd's watchdog hears of nothing else.
     fn run(self: Arc<Self>, control: Control) -> impl Future<Output = Result<(), RunError>> + Send;
+
+    /// As [`Service::DRAIN_TIME_MAX`], where the site file has a say in it.
+    fn drain_time_max(&self) -> Duration {
+        Self::DRAIN_TIME_MAX
+    }
 
     /// Takes a new configuration over, losing nothing in flight.
     ///

@@ -60,6 +60,7 @@ pub(super) fn run<S: Service>(options: &Options) -> Exit {
 fn start_and_serve<S: Service>(options: &Options, config: S::Config) -> Result<Exit, StartError> {
     let mut start = Start::new(options)?;
     let bound = S::bind(&config, &mut start)?;
+    let succeeds = start.succeeds();
     let posters = Posters {
         group: sandbox::group_id(OPERATORS),
         user: (!rustix::process::geteuid().is_root()).then(|| rustix::process::geteuid().as_raw()),
@@ -76,7 +77,7 @@ fn start_and_serve<S: Service>(options: &Options, config: S::Config) -> Result<E
         .enable_all()
         .build()
         .map_err(|error| StartError::System(format!("cannot start threads: {error}")))?;
-    let exit = runtime.block_on(serve::<S>(options, config, bound, posters, confinement))?;
+    let exit = runtime.block_on(serve::<S>(options, config, bound, posters, confinement, succeeds))?;
     // Readers of events and idle connections are not worth waiting for.
     runtime.shutdown_timeout(Duration::from_millis(100));
     Ok(exit)
@@ -114,6 +115,7 @@ async fn serve<S: Service>(
     bound: S::Bound,
     posters: Posters,
     confinement: Confinement,
+    succeeds: bool,
 ) -> Result<Exit, StartError> {
     let refused = |error: std::io::Error| StartError::System(format!("cannot watch signals: {error}"));
     let mut terminate = Terminate {
@@ -131,7 +133,8 @@ async fn serve<S: Service>(
     let service = Arc::new(S::assemble(config, bound, context.clone())?);
 
     let path = client::socket_path(&options.run_dir, S::NAME);
-    let listener = server::bind(&path).map_err(|error| {
+    let bound = if succeeds { server::replace(&path) } else { server::bind(&path) };
+    let listener = bound.map_err(|error| {
         let text = format!("cannot offer the admin socket {}: {error}", path.display());
         match error.kind() {
             std::io::ErrorKind::PermissionDenied => StartError::Privilege(format!(
@@ -140,6 +143,7 @@ async fn serve<S: Service>(
             _ => StartError::System(text),
         }
     })?;
+    let own = server::SocketFile::at(&path);
     let front = Arc::new(Front {
         service: Arc::clone(&service),
         context: context.clone(),
@@ -160,11 +164,13 @@ async fn serve<S: Service>(
     info!(event = "started", version = env!("CARGO_PKG_VERSION"), "serving");
     context.events.emit(Event::new("started").with("version", env!("CARGO_PKG_VERSION")));
 
-    let exit =
-        await_end(tasks::spawn("service", service.run(control)), switch, &mut terminate, S::DRAIN_TIME_MAX)
-            .await;
+    let running = tasks::spawn("service", Arc::clone(&service).run(control.clone()));
+    let exit = await_end(running, &control, &switch, &mut terminate, || service.drain_time_max()).await;
     notify(&[sd_notify::NotifyState::Stopping]);
-    let _ = std::fs::remove_file(&path);
+    // A successor has put its own there.
+    if own == server::SocketFile::at(&path) {
+        let _ = std::fs::remove_file(&path);
+    }
     info!(event = "stopped", code = exit as u8, "stopped");
     Ok(exit)
 }
@@ -172,14 +178,16 @@ async fn serve<S: Service>(
 /// Waits for the service to end, by itself or because it is told to.
 async fn await_end(
     mut service: tokio::task::JoinHandle<Option<Result<(), RunError>>>,
-    switch: watch::Sender<bool>,
+    control: &Control,
+    switch: &watch::Sender<bool>,
     terminate: &mut Terminate,
-    drain_time_max: Duration,
+    drain_time_max: impl Fn() -> Duration,
 ) -> Exit {
     let ended = tokio::select! {
         ended = &mut service => ended,
         () = terminate.recv() => {
             notify(&[sd_notify::NotifyState::Stopping]);
+            let drain_time_max = drain_time_max();
             info!(event = "draining", limit_secs = drain_time_max.as_secs(), "no new work; finishing what is under way");
             switch.send_replace(true);
             tokio::select! {
@@ -196,10 +204,14 @@ async fn await_end(
         }
     };
     match ended {
-        Ok(Some(Ok(()))) if *switch.borrow() => Exit::Clean,
+        Ok(Some(Ok(()))) if *switch.borrow() || control.is_succeeded() => Exit::Clean,
         Ok(Some(Ok(()))) => {
             error!(event = "run_failed", "the service ended without being told to");
             Exit::Internal
+        }
+        Ok(Some(Err(error @ RunError::DrainCut(_)))) => {
+            warn!(event = "drain_cut", "{error}");
+            error.exit()
         }
         Ok(Some(Err(error))) => {
             error!(event = "run_failed", "{error}");

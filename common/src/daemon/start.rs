@@ -21,6 +21,7 @@ pub struct Start {
     account: Option<Account>,
     handed_udp: Vec<UdpSocket>,
     handed_tcp: Vec<TcpListener>,
+    succeeds: bool,
 }
 
 impl Start {
@@ -37,6 +38,7 @@ impl Start {
             account,
             handed_udp: Vec::new(),
             handed_tcp: Vec::new(),
+            succeeds: false,
         };
         let mut handed = listenfd::ListenFd::from_env();
         for index in 0..handed.len() {
@@ -71,6 +73,23 @@ impl Start {
     /// The system's refusal, or a directory that can be nobody's own.
     pub fn directory(&self, path: &Path) -> Result<(), StartError> {
         directory::for_state(path, self.account.as_ref())
+    }
+
+    /// Takes over from a process that runs still: `listeners` are its sockets, used as those that systemd hands over, and
+    /// its admin socket is replaced when this daemon is ready.
+    pub fn succeed(&mut self, listeners: Vec<TcpListener>) {
+        self.handed_tcp.extend(listeners);
+        self.succeeds = true;
+    }
+
+    /// Whether there is a predecessor that runs still.
+    pub fn succeeds(&self) -> bool {
+        self.succeeds
+    }
+
+    /// The listening sockets that were handed over and that nobody has asked for, to be closed.
+    pub fn unclaimed(&mut self) -> Vec<TcpListener> {
+        std::mem::take(&mut self.handed_tcp)
     }
 
     /// A UDP socket on `address`: one that systemd handed over, or a new one. The address need not exist
@@ -112,7 +131,7 @@ impl Start {
             let address = first.local_addr().map_err(explained)?;
             group.push(first);
             for _ in 1..count {
-                group.push(new_member(address).map_err(explained)?.into());
+                group.push(new_member(address, Type::DGRAM, Protocol::UDP).map_err(explained)?.into());
             }
         }
         for socket in &group {
@@ -138,6 +157,49 @@ impl Start {
         listener.set_nonblocking(true).map_err(|error| explain("tcp", address, &error))?;
         Ok(listener)
     }
+
+    /// At least one and usually `count` listening TCP sockets on `address` among which the kernel spreads the clients
+    /// (`SO_REUSEPORT`), as [`Start::udp_group`]. Where some were handed over, exactly those: a connection that waits in
+    /// one of them must find somebody.
+    ///
+    /// # Errors
+    /// As [`Start::udp`].
+    pub fn tcp_group(&mut self, address: SocketAddr, count: usize) -> Result<Vec<TcpListener>, StartError> {
+        let explained = |error| explain("tcp", address, &error);
+        let matches = |socket: &TcpListener| socket.local_addr().is_ok_and(|local| serves(local, address));
+        let (group, others): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.handed_tcp).into_iter().partition(matches);
+        self.handed_tcp = others;
+        if group.is_empty() {
+            return tcp_group(address, count);
+        }
+        for socket in &group {
+            socket.set_nonblocking(true).map_err(explained)?;
+        }
+        Ok(group)
+    }
+}
+
+/// As [`Start::tcp_group`], of new sockets alone: for an address that comes with a reload, which needs the right to use
+/// its port then.
+///
+/// # Errors
+/// As [`Start::udp`].
+pub fn tcp_group(address: SocketAddr, count: usize) -> Result<Vec<TcpListener>, StartError> {
+    let explained = |error| explain("tcp", address, &error);
+    let first = new_socket(address, Type::STREAM, Protocol::TCP).map_err(explained)?;
+    first.set_reuse_port(true).map_err(explained)?;
+    first.listen(BACKLOG).map_err(explained)?;
+    let first = TcpListener::from(first);
+    // The port may have been left to the system.
+    let address = first.local_addr().map_err(explained)?;
+    let mut group = vec![first];
+    for _ in 1..count {
+        let member = new_member(address, Type::STREAM, Protocol::TCP).map_err(explained)?;
+        member.listen(BACKLOG).map_err(explained)?;
+        group.push(member.into());
+    }
+    Ok(group)
 }
 
 /// Whether a socket bound to `local` serves `wanted`: the same port, and the same address or all of them.
@@ -156,10 +218,12 @@ fn new_socket(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result
     Ok(socket)
 }
 
-/// A further UDP socket on an address whose first one has taken on `SO_REUSEPORT`.
-fn new_member(address: SocketAddr) -> io::Result<Socket> {
-    let kind = Type::DGRAM.nonblocking().cloexec();
-    let socket = Socket::new(Domain::for_address(address), kind, Some(Protocol::UDP))?;
+/// A further socket on an address whose first one has taken on `SO_REUSEPORT`.
+fn new_member(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), kind.nonblocking().cloexec(), Some(protocol))?;
+    if kind == Type::STREAM {
+        socket.set_reuse_address(true)?;
+    }
     socket.set_reuse_port(true)?;
     bind(&socket, address)?;
     Ok(socket)
@@ -243,6 +307,35 @@ mod tests {
         let address = group[0].local_addr().unwrap();
         let error = start.udp_group(address, 2).unwrap_err();
         assert!(matches!(&error, StartError::System(text) if text.contains("already in use")), "{error}");
+    }
+
+    #[test]
+    fn connections_are_spread_over_a_group_that_nobody_else_joins() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut start = start_in(directory.path());
+        let group = start.tcp_group("127.0.0.1:0".parse().unwrap(), 3).unwrap();
+        let address = group[0].local_addr().unwrap();
+        let clients: Vec<_> = (0..64).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
+        let accepted = |listener: &TcpListener| (0..).take_while(|_| listener.accept().is_ok()).count();
+        let shares: Vec<usize> = group.iter().map(accepted).collect();
+        assert_eq!((group.len(), shares.iter().sum::<usize>()), (3, clients.len()));
+        assert!(shares.iter().all(|&share| share > 3), "{shares:?}");
+        let error = start.tcp_group(address, 2).unwrap_err();
+        assert!(matches!(&error, StartError::System(text) if text.contains("already in use")), "{error}");
+    }
+
+    #[test]
+    fn the_sockets_of_a_predecessor_are_used_as_they_are() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut start = start_in(directory.path());
+        let group = start.tcp_group("127.0.0.1:0".parse().unwrap(), 2).unwrap();
+        let other = start.tcp_group("127.0.0.1:0".parse().unwrap(), 1).unwrap();
+        let (address, unused) = (group[0].local_addr().unwrap(), other[0].local_addr().unwrap());
+        start.succeed(group.into_iter().chain(other).collect());
+        assert_eq!(start.tcp_group(address, 4).unwrap().len(), 2);
+        assert!(start.succeeds());
+        let left: Vec<_> = start.unclaimed().iter().map(|socket| socket.local_addr().unwrap()).collect();
+        assert_eq!(left, [unused]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! A case changes the contract's file or adds to a minimal one; `#<` stands on the line that must be named.
 
+mod balance;
 mod dns;
 mod dns_lint;
 mod doubtful;
@@ -96,6 +97,7 @@ fn every_broken_file_is_refused_with_line_key_and_reason() {
         dns::broken(),
         dns_lint::broken(),
         tang::broken(),
+        balance::broken(),
     ]
     .into_iter()
     .flatten()
@@ -110,10 +112,11 @@ fn every_broken_file_is_refused_with_line_key_and_reason() {
 
 #[test]
 fn what_is_doubtful_loads_with_a_warning_in_its_place() {
-    let cases: Vec<Case> = [doubtful::doubtful(), dns::doubtful(), dns_lint::doubtful(), tang::doubtful()]
-        .into_iter()
-        .flatten()
-        .collect();
+    let cases: Vec<Case> =
+        [doubtful::doubtful(), dns::doubtful(), dns_lint::doubtful(), tang::doubtful(), balance::doubtful()]
+            .into_iter()
+            .flatten()
+            .collect();
     let failed: Vec<String> = cases
         .iter()
         .filter_map(|(from, key, fragment)| {

@@ -49,6 +49,19 @@ pub(crate) fn broken() -> Vec<Case> {
         ),
         (
             Minimal(
+                "[tang]\nsealed = true\n[[tang.slot]]\nkind = \"tang\"\nurl = \"http://192.0.2.1\"\n\
+                 thumbprint = \"qgmqJSo6AEEuVQY7zVlklqdTMqY\"\nca = \"/ca.crt\" #<\n",
+            ),
+            "tang.slot[0].ca",
+            "without encryption",
+        ),
+        (
+            Minimal("[tang]\nsealed = true\n[[tang.slot]]\nkind = \"passphrase\"\nca = \"/ca.crt\" #<\n"),
+            "tang.slot[0].ca",
+            "means nothing",
+        ),
+        (
+            Minimal(
                 "[tang]\nsealed = true\n[[tang.slot]]\nkind = \"tang\"\nurl = \"http://192.168.8.1:7500\" #<\n\
                  thumbprint = \"qgmqJSo6AEEuVQY7zVlklqdTMqY\"\n",
             ),

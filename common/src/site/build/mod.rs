@@ -7,7 +7,7 @@ mod network;
 mod service;
 mod tang;
 
-pub(crate) use balance::{CHECK_FALL, CHECK_INTERVAL, CHECK_RISE};
+pub(crate) use balance::{CONNECT_TIMEOUT, Defaults, IDLE_TIMEOUT};
 pub(crate) use dns::{absolute, same_socket};
 pub(crate) use machine::made_mac;
 pub(crate) use service::{CONSOLE_PORT, HTTP_PORT};
@@ -28,6 +28,8 @@ pub(crate) fn site(raw: &RawSite) -> Option<Site> {
         None => None,
     };
     let nodes = machine::nodes(raw)?;
+    let raw_lb = raw.lb.as_ref().map(|at| &at.value);
+    let defaults = balance::defaults(raw_lb, &lan)?;
     let mut site = Site {
         gateway: network::gateway(raw.gateway.as_ref().map(|at| &at.value), wan.is_some())?,
         dhcp: service::dhcp(raw.dhcp.as_ref().map(|at| &at.value), &lan),
@@ -36,7 +38,7 @@ pub(crate) fn site(raw: &RawSite) -> Option<Site> {
         http: service::http(raw.http.as_ref().map(|at| &at.value), &lan)?,
         tang: tang::tang(raw.tang.as_ref().map(|at| &at.value), &lan)?,
         ntp: service::ntp(raw.ntp.as_ref().map(|at| &at.value), &lan)?,
-        lb: balance::lb(raw.lb.as_ref().map(|at| &at.value))?,
+        lb: balance::lb(raw_lb, &defaults)?,
         console: service::console(raw.console.as_ref().map(|at| &at.value), &lan)?,
         install: match &raw.install {
             Some(install) => Some(machine::install(install)?),
@@ -50,8 +52,7 @@ pub(crate) fn site(raw: &RawSite) -> Option<Site> {
         wan,
         nodes,
     };
-    let listen = balance::listen(raw.lb.as_ref().map(|at| &at.value), &site.lan);
-    let mut frontends = site.derived_frontends(&listen);
+    let mut frontends = site.derived_frontends(&defaults);
     frontends.append(&mut site.lb.frontends);
     site.lb.frontends = frontends;
     dns::encrypted(raw.dns.as_ref().map(|at| &at.value), &mut site);

@@ -49,7 +49,8 @@ fn slot(raw: &RawTangSlot) -> Option<TangSlot> {
     Some(match given(&raw.kind)? {
         TangSlotKind::Passphrase => TangSlot::Passphrase,
         TangSlotKind::Tang => {
-            TangSlot::Tang { url: given(&raw.url)?.url, thumbprint: given(&raw.thumbprint)?.0 }
+            let (url, thumbprint) = (given(&raw.url)?.url, given(&raw.thumbprint)?.0);
+            TangSlot::Tang { url, thumbprint, ca: given(&raw.ca).map(|path| path.0) }
         }
         TangSlotKind::Tpm2 => {
             let mut pcrs = entries(&raw.pcrs, |pcr| pcr.narrow()).into_iter().collect::<Option<Vec<u8>>>()?;

@@ -7,6 +7,7 @@ mod cluster;
 mod dns;
 mod dns_lint;
 mod gateway;
+mod health;
 mod lan;
 mod machine;
 mod pool;
@@ -38,6 +39,7 @@ pub(crate) fn site(raw: &RawSite, found: &mut Findings) {
 /// Checks that need defaults and derived parts too.
 pub(crate) fn built(raw: &RawSite, site: &Site, found: &mut Findings) {
     socket::check(raw, site, found);
+    balance::built(raw, site, found);
     dns::built(raw, site, found);
     dns_lint::built(raw, site, found);
 }

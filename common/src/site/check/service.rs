@@ -13,8 +13,6 @@ use crate::site::read::{At, Findings, Spot};
 const LEASE_MIN: Duration = Duration::from_secs(60);
 /// A longer lease outlives the site.
 const LEASE_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
-/// systemd's own patience with a stopping service, and then some.
-const DRAIN_MAX: Duration = Duration::from_secs(3600);
 /// Beyond it, `local-after` would never come.
 const LOCAL_AFTER_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 
@@ -29,9 +27,6 @@ pub(super) fn check(raw: &RawSite, found: &mut Findings) {
     who!(gateway dhcp dns tftp http tang ntp lb console);
     if let Some(dhcp) = &raw.dhcp {
         bounded(dhcp.lease.as_ref(), LEASE_MIN, LEASE_MAX, found);
-    }
-    if let Some(lb) = &raw.lb {
-        bounded(lb.drain.as_ref(), Duration::ZERO, DRAIN_MAX, found);
     }
     dns::check(raw, found);
     ntp(raw, found);

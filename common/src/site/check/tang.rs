@@ -117,9 +117,11 @@ fn slot(raw: &RawSite, slot: &At<RawTangSlot>, found: &mut Findings) {
     let tang = kind == TangSlotKind::Tang;
     let url = slot.url.as_ref().map(|url| &url.spot);
     let thumbprint = slot.thumbprint.as_ref().map(|thumbprint| &thumbprint.spot);
+    let ca = slot.ca.as_ref().map(|ca| &ca.spot);
     let pcrs = slot.pcrs.as_ref().map(|pcrs: &At<List<Bounded<0, 23>>>| &pcrs.spot);
+    let tpm2 = kind == TangSlotKind::Tpm2;
     for (key, spot, belongs) in
-        [("url", url, tang), ("thumbprint", thumbprint, tang), ("pcrs", pcrs, kind == TangSlotKind::Tpm2)]
+        [("url", url, tang), ("thumbprint", thumbprint, tang), ("ca", ca, tang), ("pcrs", pcrs, tpm2)]
     {
         match spot {
             Some(spot) if !belongs => {
@@ -127,13 +129,24 @@ fn slot(raw: &RawSite, slot: &At<RawTangSlot>, found: &mut Findings) {
                     .error(spot, format!("{key} means nothing to a slot of this kind"))
                     .help(format!("take {key} out, or change the kind"));
             }
-            None if belongs && key != "pcrs" && !found.mentions(&slot.spot.path_of(key)) => {
+            None if belongs
+                && matches!(key, "url" | "thumbprint")
+                && !found.mentions(&slot.spot.path_of(key)) =>
+            {
                 found
                     .missing(&slot.spot.missing(key), format!("a slot of kind tang needs the key `{key}`"))
                     .help("add the other server's url, and the thumbprint that its owner gave you");
             }
             _ => {}
         }
+    }
+    if let (Some(url), Some(ca)) = (&slot.url, &slot.ca)
+        && tang
+        && url.value.url.starts_with("http://")
+    {
+        found
+            .error(&ca.spot, "ca means nothing to a server that is asked without encryption")
+            .help("write https:// in url, or take ca out");
     }
     if let Some(url) = &slot.url
         && let Ok(address) = url.value.host.parse::<std::net::IpAddr>()

@@ -77,6 +77,8 @@ pub enum TangSlot {
         url: String,
         /// The thumbprint of one of its signing keys.
         thumbprint: String,
+        /// The certificates (PEM) of the authorities that vouch for it; none: those that this host trusts.
+        ca: Option<PathBuf>,
     },
     /// This host's TPM.
     Tpm2 {

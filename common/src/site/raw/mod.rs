@@ -1,11 +1,13 @@
 //! The tables of the site file, each defined once. The doc comments are the reference.
 
+mod balance;
 mod dns;
 mod machine;
 mod network;
 mod service;
 mod tang;
 
+pub(crate) use balance::*;
 pub(crate) use dns::*;
 pub(crate) use machine::*;
 pub(crate) use network::*;

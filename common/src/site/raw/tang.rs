@@ -62,6 +62,9 @@ table! {
         "url" url: optional TangUrl;
         /// The thumbprint (S256 or S1) of a signing key of the other Tang server (kind `tang`).
         "thumbprint" thumbprint: optional Thumbprint;
+        /// The certificates (PEM) of the authorities that vouch for the other Tang server (kind `tang` with an https URL),
+        /// read when the slot is made and kept in it.
+        "ca" ca: optional AbsolutePath = "those that this host trusts";
         /// The platform registers that must be as they were when the slot was made (kind `tpm2`).
         "pcrs" pcrs: optional List<Bounded<0, 23>> = "none";
     }

@@ -2,8 +2,8 @@
 
 use crate::site::read::closest;
 use crate::site::{
-    Balance, CheckKind, ClusterKind, DnsKeyAlgorithm, GatewayMode, InstallMethod, Plane, Published, Role,
-    TangAccess, TangPolicy, TangSlotKind, Transport,
+    Balance, CheckKind, ClusterKind, DnsKeyAlgorithm, GatewayMode, InstallMethod, Plane, ProxyVersion,
+    Published, Role, TangAccess, TangPolicy, TangSlotKind, Transport,
 };
 
 /// Makes an enum readable from one of a few words.
@@ -51,6 +51,7 @@ choices! {
         "least-connections" LeastConnections "round-robin" RoundRobin "random-two" RandomTwo "source" Source
     }
     CheckKind { "tcp" Tcp "http" Http "https" Https }
+    ProxyVersion { "v1" V1 "v2" V2 }
     DnsKeyAlgorithm {
         "hmac-sha1" HmacSha1 "hmac-sha224" HmacSha224 "hmac-sha256" HmacSha256 "hmac-sha384" HmacSha384
         "hmac-sha512" HmacSha512

@@ -1,5 +1,6 @@
 //! The types of single values: addresses, names, durations and whatever else a key may hold.
 
+mod balance;
 mod choice;
 mod name;
 mod network;
@@ -11,6 +12,7 @@ mod secret;
 mod tang;
 mod upstream;
 
+pub(crate) use balance::{CongestionControl, ServerName, StatusRange};
 pub(crate) use name::{Domain, Interface, KeyName, Label, RecordName, Text, Uuid};
 pub(crate) use network::{Endpoint, Endpoint4, Listen, Prefix};
 pub(crate) use number::{Bounded, Bytes, FormatVersion, Port};
