@@ -7,7 +7,7 @@
 //!
 //! | Module | Theme |
 //! |---|---|
-//! | [`dhcp`], [`dns`], [`tang`], [`tftp`] | what is measured: servers, clients, cases, tables, targets |
+//! | [`dhcp`], [`dns`], [`lb`], [`tang`], [`tftp`] | what is measured: servers, clients, cases, tables, targets |
 //! | [`netns`] | two namespaces and the link between them, gone afterwards also after Ctrl-C or a crash |
 //! | [`programs`] | where peers and clients are found |
 //! | [`cgroup`] | who used how much processor time |
@@ -26,6 +26,7 @@ pub mod cgroup;
 pub mod dhcp;
 pub mod dns;
 pub mod error;
+pub mod lb;
 pub mod machine;
 pub mod netns;
 pub mod options;

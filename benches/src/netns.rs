@@ -1,6 +1,6 @@
 //! Two network namespaces and the link between them, gone afterwards also after Ctrl-C or a crash.
 //!
-//! Names are `fb<process id>-<number><s|c>`, so that a later run knows whose they are: [`sweep_stale`] removes
+//! Names are `fb<process id>-<number><s|c|b>`, so that a later run knows whose they are: [`sweep_stale`] removes
 //! what a run that no longer lives left behind, with the servers that still run in it.
 
 use std::process::{Command, Stdio};
@@ -99,7 +99,8 @@ pub fn clean_on_signals(also: impl FnOnce() + Send + 'static) -> Result<(), Erro
     thread.map(drop).map_err(Error::system("a thread for signals"))
 }
 
-const PREFIX: &str = "fb";
+/// How the name of every namespace of a benchmark begins.
+pub(crate) const PREFIX: &str = "fb";
 
 async fn signalled() -> std::io::Result<i32> {
     use tokio::signal::unix::{SignalKind, signal};
@@ -113,13 +114,15 @@ async fn signalled() -> std::io::Result<i32> {
     })
 }
 
-fn inside(namespace: &str, program: &str) -> Command {
+/// A command that runs in a namespace.
+pub(crate) fn inside(namespace: &str, program: &str) -> Command {
     let mut command = Command::new("ip");
     command.args(["netns", "exec", namespace, program]).stdin(Stdio::null());
     command
 }
 
-fn ip(arguments: &[&str]) -> Result<String, Error> {
+/// Runs `ip` and returns what it printed.
+pub(crate) fn ip(arguments: &[&str]) -> Result<String, Error> {
     let output = Command::new("ip").args(arguments).output().map_err(Error::system("ip"))?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
@@ -139,7 +142,7 @@ fn names() -> Vec<String> {
 /// The process that made a namespace; `None` for a name that is not ours.
 fn owner(name: &str) -> Option<u32> {
     let (process, rest) = name.strip_prefix(PREFIX)?.split_once('-')?;
-    let number = rest.strip_suffix(['s', 'c'])?;
+    let number = rest.strip_suffix(['s', 'c', 'b'])?;
     number.parse::<u32>().ok()?;
     process.parse().ok()
 }
@@ -147,10 +150,11 @@ fn owner(name: &str) -> Option<u32> {
 /// Whether a process is one of the programs of this crate: process ids are used again.
 fn is_benchmark(process: u32) -> bool {
     std::fs::read_to_string(format!("/proc/{process}/comm"))
-        .is_ok_and(|name| ["dhcp", "dns", "tang", "tftp"].contains(&name.trim_end()))
+        .is_ok_and(|name| ["dhcp", "dns", "lb", "tang", "tftp"].contains(&name.trim_end()))
 }
 
-fn delete(name: &str) {
+/// Ends the processes in a namespace and deletes it.
+pub(crate) fn delete(name: &str) {
     for process in ip(&["netns", "pids", name]).unwrap_or_default().split_whitespace() {
         if let Some(process) = process.parse().ok().and_then(Pid::from_raw) {
             // It may have ended by itself in between.
@@ -169,6 +173,7 @@ mod tests {
     fn only_names_of_benchmarks_have_an_owner() {
         assert_eq!(owner("fb4711-0s"), Some(4711));
         assert_eq!(owner("fb4711-12c"), Some(4711));
+        assert_eq!(owner("fb4711-3b"), Some(4711));
         for other in ["fb4711-0x", "fbridge-1s", "fb-1s", "lab4711-0s", "fb12-s", "fb12-1", "NBnet"] {
             assert_eq!(owner(other), None, "{other}");
         }

@@ -9,6 +9,7 @@ use clap_complete::Shell;
 use faros_lab::Firmware;
 
 use crate::ca::{LIFE_DAYS, LIFE_DAYS_MAX};
+use crate::lb::LbCommand;
 use crate::output::Format;
 use crate::tang::TangCommand;
 use crate::wait::Condition;
@@ -97,6 +98,9 @@ pub enum Command {
     /// Disk unlocking: its keys, who unlocked what, and who may
     #[command(subcommand)]
     Tang(TangCommand),
+    /// Balancing: who serves, who does not and why, and who shall
+    #[command(subcommand)]
+    Lb(LbCommand),
     /// Files for other programs, made from the site file alone; without WHAT, what there is
     Render(RenderArguments),
     /// A daemon's journal on disk, for when it is damaged

@@ -22,6 +22,7 @@ pub(crate) const TFTPD: &str = "tftpd";
 pub(crate) const IGNITION_HTTP: &str = "ignition-http";
 pub(crate) const DNSD: &str = "dnsd";
 pub(crate) const TANGD: &str = "tangd";
+pub(crate) const LB: &str = "lb";
 
 /// Whether a site file wants a daemon here.
 type Enabled = fn(&Site) -> bool;
@@ -33,6 +34,7 @@ const KNOWN: &[(&str, Enabled)] = &[
     (IGNITION_HTTP, |site| site.http.enable),
     (DNSD, |site| site.dns.enable),
     (TANGD, |site| site.tang.enable),
+    (LB, |site| site.lb.enable),
 ];
 
 /// A daemon that is or should be here.
@@ -110,6 +112,16 @@ impl Daemons {
     /// `POST path_and_query` to one daemon.
     pub(crate) async fn post(&self, daemon: &str, path_and_query: &str) -> Result<Value, ClientError> {
         limited(CHANGE_TIME, client::post(&self.socket(daemon), path_and_query, Bytes::new())).await
+    }
+
+    /// `POST path_and_query` with a body to one daemon.
+    pub(crate) async fn post_body(
+        &self,
+        daemon: &str,
+        path_and_query: &str,
+        body: Bytes,
+    ) -> Result<Value, ClientError> {
+        limited(CHANGE_TIME, client::post(&self.socket(daemon), path_and_query, body)).await
     }
 
     /// `GET path_and_query` of several at once, answers in the order of `daemons`.

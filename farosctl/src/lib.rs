@@ -19,6 +19,7 @@
 //! | `ca` | `ca init`, `show`, `issue`, `renew`: the site's certificates |
 //! | `dns` | `dns query` |
 //! | `tang` | `tang …`: disk unlocking |
+//! | `lb` | `lb …`: balancing |
 //! | `render` | `render zone`: files for other programs |
 //! | `reload`, `wait`, `journal`, `lab` | the verbs of these names |
 
@@ -33,6 +34,7 @@ mod exit;
 mod explain;
 mod journal;
 mod lab;
+mod lb;
 mod leases;
 mod machine;
 mod node;
@@ -127,6 +129,7 @@ async fn ask(command: Command, session: &mut Session) -> Result<Exit, Failure> {
         Command::Boot(command) => boot::run(session, command).await,
         Command::Dns(command) => dns::run(session, command).await,
         Command::Tang(command) => tang::run(session, command).await,
+        Command::Lb(command) => lb::run(session, command).await,
         Command::Reload { daemons } => reload::run(session, &daemons).await,
         Command::Wait(arguments) => wait::run(session, &arguments).await,
         Command::Check { .. }

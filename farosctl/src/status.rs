@@ -94,6 +94,9 @@ impl DaemonStatus {
         if let Some(failure) = said("journal_failure") {
             handicaps.push(format!("its state cannot be written: {failure}"));
         }
+        let problems =
+            service.get("problems").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        handicaps.extend(problems.iter().filter_map(Value::as_str).map(str::to_owned));
         handicaps
     }
 
@@ -302,6 +305,7 @@ mod tests {
             json!({ "link": "missing" }),
             json!({ "storage": "failed" }),
             json!({ "journal_failure": "EIO" }),
+            json!({ "problems": ["the keys are sealed"] }),
         ] {
             let status = DaemonStatus::of("dhcpd", true, Ok(json!({ "service": handicap })));
             assert!(!status.is_well() && status.handicaps().len() == 1, "{status:?}");

@@ -33,6 +33,8 @@ pub mod ignition_config;
 pub mod journal_log;
 pub mod journey;
 pub mod lan_neighbours;
+pub mod lb_haproxy_cfg;
+pub mod lb_proxy;
 pub mod mac;
 pub mod site_file;
 pub mod tang_key_file;
@@ -85,4 +87,6 @@ pub const TARGETS: &[Target] = &[
     dns_upstream_reply::TARGET,
     tang_request::TARGET,
     tang_key_file::TARGET,
+    lb_proxy::TARGET,
+    lb_haproxy_cfg::TARGET,
 ];

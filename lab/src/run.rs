@@ -143,7 +143,10 @@ pub fn run(options: &LabOptions) -> Result<LabReport, LabError> {
     let events = lab.events()?;
     let journeys = nodes
         .iter()
-        .map(|(node, firmware)| Journey::new(node.name.clone(), Lab::mac_of(node), *firmware, light))
+        .map(|(node, firmware)| {
+            let journey = Journey::new(node.name.clone(), Lab::mac_of(node), *firmware, light);
+            if light && lab.serves_api(node) { journey.to_the_api() } else { journey }
+        })
         .collect();
     let mut rehearsal =
         Rehearsal { lab: &lab, options, light, nodes, journeys, machines: Vec::new(), next: 0 };

@@ -3,11 +3,14 @@
 //! | Verb | Answer |
 //! |---|---|
 //! | `GET /keys` | all keys, with who has used each |
+//! | `POST /forget?thumbprint=[&force=1]` | a key that is rotated out is deleted, unless somebody still uses it |
 //! | `POST /rotate` | a fresh pair is advertised, the keys that were are hidden |
 //! | `GET /audit[?since=N][&limit=N]` | the latest entries of the audit log, oldest first, and the end of its chain |
 //! | `GET /waiting`, `POST /approve`, `POST /lock`, `POST /unlock` | see [`crate::policy`] |
 //! | `GET /explain?mac=&address=&node=&uuid=` | what a client would get, and by which rule |
 //! | `GET /audit/verify` | whether the audit log hangs together |
+
+mod forget;
 
 use std::sync::Arc;
 
@@ -31,11 +34,12 @@ pub async fn answer(desk: &Arc<FrontDesk>, request: &AdminRequest) -> Option<Adm
     let answer = match (request.segments().as_slice(), &request.method) {
         (["keys"], &Method::GET) => keys(desk).await,
         (["rotate"], &Method::POST) => rotate(desk).await,
+        (["forget"], &Method::POST) => forget::forget(desk, request).await,
         (["audit"], &Method::GET) => entries(desk, request).await,
         (["audit", "verify"], &Method::GET) => verify(desk).await,
-        (["keys" | "rotate" | "audit", ..], _) => Err((
+        (["keys" | "rotate" | "forget" | "audit", ..], _) => Err((
             StatusCode::METHOD_NOT_ALLOWED,
-            "no such verb: GET keys, POST rotate, GET audit, GET audit/verify".to_owned(),
+            "no such verb: GET keys, POST rotate, POST forget, GET audit, GET audit/verify".to_owned(),
         )),
         (["explain"], &Method::GET) => Ok(desk.policy().explain(request).await),
         _ => return operator(desk, request).await,
@@ -94,10 +98,19 @@ async fn keys(desk: &Arc<FrontDesk>) -> Answered {
 }
 
 fn show(key: &KeyEntry, uses: &[KeyUse], made: Option<&str>) -> Value {
+    let dependants = audit::dependants(uses, key.thumbprint());
     let used_by: Vec<Value> = uses
         .iter()
         .filter(|used| used.thumbprint == key.thumbprint())
-        .map(|used| json!({ "who": used.who, "count": used.count, "last": used.last, "rotated_then": used.key.name() == "rotated" }))
+        .map(|used| {
+            json!({
+                "who": used.who,
+                "count": used.count,
+                "last": used.last,
+                "rotated_then": used.key.name() == "rotated",
+                "depends": dependants.contains(&used),
+            })
+        })
         .collect();
     json!({
         "file": key.file,

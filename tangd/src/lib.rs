@@ -31,6 +31,7 @@
 
 pub mod admin;
 pub mod audit;
+mod condition;
 pub mod config;
 pub mod crypto;
 pub mod keys;

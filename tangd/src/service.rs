@@ -4,6 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use faros_common::admin::{AdminRequest, AdminResponse};
 use faros_common::daemon::{Context, Control, RunError, Service, Start, StartError};
@@ -11,12 +12,13 @@ use faros_common::sandbox::Sandbox;
 use faros_common::site::{Diagnostic, Site};
 use faros_common::tls::Identity;
 use faros_common::{clock, tasks};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::net::TcpListener as TokioListener;
 use tokio_rustls::TlsAcceptor;
 
 use crate::admin;
 use crate::audit::{Audit, Entry};
+use crate::condition::Condition;
 use crate::config::Config;
 use crate::keys::{KeyDirectory, Keys};
 use crate::metrics::Counters;
@@ -25,6 +27,8 @@ use crate::policy::{self, Policy};
 use crate::seal::{self, Keeper, KeyStore};
 use crate::server::{self, Door, FrontDesk, Limits};
 
+/// When a start is over, and its code has run.
+const STARTED_AFTER: Duration = Duration::from_secs(2);
 /// The audit log's directory below the daemon's state.
 const AUDIT_DIRECTORY: &str = "audit";
 
@@ -44,6 +48,7 @@ pub struct Tangd {
     keeper: Arc<Keeper>,
     counters: Arc<Counters>,
     identity: Arc<Identity>,
+    memory_is_locked: bool,
     sockets: Mutex<Sockets>,
 }
 
@@ -51,6 +56,7 @@ pub struct Tangd {
 pub struct Bound {
     sockets: Sockets,
     store: Arc<KeyStore>,
+    memory_is_locked: bool,
 }
 
 #[derive(Default)]
@@ -80,7 +86,7 @@ impl Service for Tangd {
 
     fn bind(config: &Config, start: &mut Start) -> Result<Bound, StartError> {
         platform::share_heap();
-        platform::lock_memory();
+        let memory_is_locked = platform::lock_memory();
         start.directory(&config.keys)?;
         refuse_exposed_keys(&config.keys)?;
         let mut listen = |addresses: &[SocketAddr]| -> Result<Vec<_>, StartError> {
@@ -94,7 +100,7 @@ impl Service for Tangd {
         {
             tracing::warn!(event = "tpm_failed", %error, "the TPM does not open the key store");
         }
-        Ok(Bound { sockets, store })
+        Ok(Bound { sockets, store, memory_is_locked })
     }
 
     fn sandbox(config: &Config) -> Sandbox {
@@ -123,11 +129,15 @@ impl Service for Tangd {
         let identity = Identity::new(config.tls_files.clone());
         let counters = Counters::register(&context.metrics);
         let desk = FrontDesk::new(config, keys, policy, audit, context.events, Arc::clone(&counters));
+        let desk = Arc::new(desk);
+        let log = Arc::clone(&desk);
+        keeper.set_notes(Arc::new(move |note| log.audit().record(Entry::note(clock::wall(), note))));
         Ok(Self {
-            desk: Arc::new(desk),
+            desk,
             keeper: Arc::new(keeper),
             counters,
             identity,
+            memory_is_locked: bound.memory_is_locked,
             sockets: Mutex::new(bound.sockets),
         })
     }
@@ -148,6 +158,11 @@ impl Service for Tangd {
             // Ends with the process.
             tasks::spawn("certificate", Arc::clone(&self.identity).follow());
         }
+        tasks::spawn("start", async {
+            platform::shrink_code();
+            tokio::time::sleep(STARTED_AFTER).await;
+            platform::shrink_code();
+        });
         tasks::spawn("keeper", Arc::clone(&self.keeper).run(control.clone()));
         let (desk, counters) = (Arc::clone(&self.desk), Arc::clone(&self.counters));
         server::run(desk, doors, Limits::of_process(), counters, control).await;
@@ -182,26 +197,14 @@ impl Service for Tangd {
     }
 
     fn status(&self) -> Value {
-        let config = self.desk.config();
-        let keys = match self.desk.keys().current() {
-            Ok(set) => json!({
-                "advertised": set.keys().filter(|key| key.advertised).count(),
-                "rotated": set.keys().filter(|key| key.hidden).count(),
-                "sealed": set.is_sealed(),
-                "skipped": set.skipped().iter().map(|skipped| json!({ "file": skipped.file, "reason": skipped.reason })).collect::<Vec<_>>(),
-            }),
-            Err(error) => json!({ "error": error.to_string() }),
-        };
-        let tls = (!config.tls_listen.is_empty())
-            .then(|| json!({ "listen": config.tls_listen, "identity": self.identity.state() }));
-        json!({
-            "listen": config.listen,
-            "tls": tls,
-            "keys": keys,
-            "seal": self.keeper.status(),
-            "policy": self.desk.policy().status(),
-            "audit": self.desk.audit().state(),
-        })
+        let identity = &*self.identity;
+        Condition {
+            desk: &self.desk,
+            keeper: &self.keeper,
+            identity,
+            memory_is_locked: self.memory_is_locked,
+        }
+        .show()
     }
 
     async fn admin(&self, request: AdminRequest) -> Option<AdminResponse> {

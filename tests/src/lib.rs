@@ -5,6 +5,7 @@
 //! name of the Debian package; `cargo xtask test` installs them all.
 
 pub mod dns;
+pub mod lb;
 pub mod mutate;
 pub mod pcap;
 pub mod site;

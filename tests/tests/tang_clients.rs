@@ -17,6 +17,8 @@ use serde_json::Value;
 const PAIRS: usize = 40;
 /// Clients that decrypt at the same time while keys change.
 const CLIENTS: usize = 8;
+/// Machines that ask once each.
+const MACHINES: usize = 5000;
 /// How soon a changed key has to be advertised.
 const SEEN_WITHIN: Duration = Duration::from_secs(1);
 
@@ -181,4 +183,40 @@ fn a_whole_site_unlocks_at_once() {
     println!("30 machines in {:?}", start.elapsed());
     let recovered = site.audit().into_iter().filter(|entry| entry["decision"] == "recovered").count();
     assert_eq!(recovered, 30, "each left its entry");
+}
+
+/// As many as a campus of sites has, each with a connection of its own.
+#[test]
+fn five_thousand_machines_are_all_served() {
+    let site = Tang::running("");
+    let path = format!("/rec/{}", site.thumbprint("deriveKey"));
+    let start = clock::now();
+    let times = std::thread::scope(|scope| {
+        let machines = |_| {
+            let (site, path) = (&site, &path);
+            scope.spawn(move || {
+                let asked = site.client.inside(|| {
+                    (0..MACHINES / CLIENTS)
+                        .map(|_| {
+                            let request = http::post(path, &points::CURVES[0].random_point().request());
+                            let start = clock::now();
+                            assert_eq!(http::exchange(OURS, &request).expect("an answer").status, 200);
+                            start.elapsed()
+                        })
+                        .collect::<Vec<_>>()
+                });
+                asked.unwrap()
+            })
+        };
+        let clients: Vec<_> = (0..CLIENTS).map(machines).collect();
+        clients.into_iter().flat_map(|client| client.join().unwrap()).collect::<Vec<_>>()
+    });
+    let mut times = times;
+    times.sort();
+    println!(
+        "{MACHINES} in {:?}, the slowest but one in a hundred in {:?}",
+        start.elapsed(),
+        times[MACHINES * 99 / 100]
+    );
+    assert_eq!(faros_tests::counter(&site.lab, "tangd", "faros_tangd_recoveries_total"), MACHINES as u64);
 }

@@ -4,9 +4,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use faros_lab::Process;
 use faros_tests::tang::points::{self, CURVES};
-use faros_tests::tang::{Naming, OURS, Reply, Tang, http, keys_in, start_upstream};
-use faros_tests::{farosctl_of, within};
+use faros_tests::tang::{Naming, OURS, Reply, Tang, http, keys_in, start_upstream, start_upstream_tls};
+use faros_tests::{farosctl, farosctl_of, within};
 use serde_json::Value;
 
 /// How soon a passphrase has to have opened the store, with the test's own time around it.
@@ -93,31 +94,37 @@ fn a_passphrase_opens_what_a_restart_has_closed() {
     assert_eq!(recover(&site, &exchange).status, 503);
 }
 
+/// Headquarters beyond the uplink: Debian's server on keys of its own, and the thumbprint that its owner would tell.
+fn headquarters(site: &Tang, start: impl FnOnce(&Path) -> Process) -> (PathBuf, Process, String) {
+    site.lab.wan().ip("addr add 198.51.100.1/24 dev wan0").unwrap();
+    let keys = site.lab.dir().join("headquarters");
+    std::fs::create_dir(&keys).unwrap();
+    let made = std::process::Command::new("/usr/libexec/tangd-keygen").arg(&keys).status().unwrap();
+    assert!(made.success());
+    let signs = |key: &Value| key["alg"] == "ES512";
+    let (_, key) = keys_in(&keys).into_iter().find(|(_, key)| signs(key)).unwrap();
+    let server = start(&keys);
+    (keys, server, points::thumbprint(&key))
+}
+
+/// Seals with a slot for another server, which is asked from the bastion. `text` is a site file without slots.
+fn seal_with(site: &Tang, text: &str, slot: &str) -> std::process::Output {
+    site.lab.write_site(&format!("{text}\n[[tang.slot]]\nkind = \"tang\"\n{slot}")).unwrap();
+    let farosctl = farosctl_of(&site.lab);
+    let mut command = site.lab.bastion().command(farosctl.get_program());
+    command.args(farosctl.get_args()).args(["tang", "seal"]).output().unwrap()
+}
+
 #[test]
 fn headquarters_open_a_site_until_they_no_longer_want_to() {
     let mut site = Tang::running("");
     let exchange = site.thumbprint("deriveKey");
     let secrets = private_parts(&site);
-    site.lab.wan().ip("addr add 198.51.100.1/24 dev wan0").unwrap();
-    let theirs = site.lab.dir().join("headquarters");
-    std::fs::create_dir(&theirs).unwrap();
-    let made = std::process::Command::new("/usr/libexec/tangd-keygen").arg(&theirs).status().unwrap();
-    assert!(made.success());
-    let signs = |key: &Value| key["alg"] == "ES512";
-    let (_, key) = keys_in(&theirs).into_iter().find(|(_, key)| signs(key)).unwrap();
-    // Beyond the uplink it is Debian's server.
-    let _server = start_upstream(site.lab.wan(), &site.lab, &theirs, HEADQUARTERS.parse().unwrap());
+    let start = |keys: &Path| start_upstream(site.lab.wan(), &site.lab, keys, HEADQUARTERS.parse().unwrap());
+    let (theirs, _server, thumbprint) = headquarters(&site, start);
+    let slot = format!("url = \"http://{HEADQUARTERS}\"\nthumbprint = \"{thumbprint}\"\n");
     let text = std::fs::read_to_string(site.lab.site_file()).unwrap();
-    let slot = format!(
-        "\n[[tang.slot]]\nkind = \"tang\"\nurl = \"http://{HEADQUARTERS}\"\nthumbprint = \"{}\"\n",
-        points::thumbprint(&key)
-    );
-    site.lab.write_site(&format!("{text}{slot}")).unwrap();
-
-    // The other server is asked from the bastion.
-    let farosctl = farosctl_of(&site.lab);
-    let mut command = site.lab.bastion().command(farosctl.get_program());
-    let output = command.args(farosctl.get_args()).args(["tang", "seal"]).output().unwrap();
+    let output = seal_with(&site, &text, &slot);
     assert!(output.status.success(), "{output:?}");
     restart(&mut site);
     within(UPSTREAM_WITHIN, "it opens by itself", || recover(&site, &exchange).status == 200);
@@ -131,4 +138,38 @@ fn headquarters_open_a_site_until_they_no_longer_want_to() {
     std::thread::sleep(Duration::from_secs(3));
     let sealed = recover(&site, &exchange);
     assert_eq!(sealed.status, 503, "and after a power cut it stays shut: {sealed:?}");
+}
+
+#[test]
+fn headquarters_behind_tls_are_believed_by_the_authority_of_the_slot_alone() {
+    let mut site = Tang::running("");
+    let exchange = site.thumbprint("deriveKey");
+    let tls = site.lab.dir().join("authority");
+    for line in ["ca init", "ca issue headquarters --san 198.51.100.1"] {
+        let mut command = farosctl();
+        command.arg("--site").arg(site.lab.site_file()).args(line.split(' ')).arg("--dir").arg(&tls);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    }
+    let (certificate, key) = (tls.join("headquarters.crt"), tls.join("headquarters.key"));
+    let start = |keys: &Path| {
+        let listen = HEADQUARTERS.parse().unwrap();
+        start_upstream_tls(site.lab.wan(), &site.lab, keys, listen, (&certificate, &key))
+    };
+    let (_theirs, _server, thumbprint) = headquarters(&site, start);
+    let slot = format!("url = \"https://{HEADQUARTERS}\"\nthumbprint = \"{thumbprint}\"\n");
+    let text = std::fs::read_to_string(site.lab.site_file()).unwrap();
+
+    let output = seal_with(&site, &text, &slot);
+    let said = String::from_utf8_lossy(&output.stderr).to_lowercase();
+    assert!(!output.status.success() && said.contains("certificate"), "nobody here knows it: {said}");
+    assert_eq!(recover(&site, &exchange).status, 200, "nothing was sealed");
+
+    let authority = tls.join("ca.crt");
+    let output = seal_with(&site, &text, &format!("{slot}ca = \"{}\"\n", authority.display()));
+    assert!(output.status.success(), "{output:?}");
+    // The slot keeps what it needs.
+    std::fs::remove_file(authority).unwrap();
+    restart(&mut site);
+    within(UPSTREAM_WITHIN, "it opens by itself", || recover(&site, &exchange).status == 200);
 }

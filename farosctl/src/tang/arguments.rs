@@ -18,6 +18,17 @@ pub enum TangCommand {
     },
     /// Make a fresh pair; the keys that were stay for the nodes that use them
     Rotate,
+    /// Delete a key that is rotated out, for good; refused while nodes still use it
+    Forget {
+        /// Its thumbprint, of any hash
+        thumbprint: String,
+        /// Lock out whoever still uses it
+        #[arg(long)]
+        force: bool,
+        /// Do not ask on a terminal (elsewhere nothing is asked)
+        #[arg(short, long)]
+        yes: bool,
+    },
     /// Who unlocked what and when; and whether that log is still as it was written
     Audit {
         /// Read this log (a file, or its directory), instead of asking tangd

@@ -4,7 +4,8 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use faros_common::{clock, events::rfc3339};
-use faros_tangd::keys::{KeyDirectory, KeySet, KeySource};
+use faros_tangd::keys::{KeySet, KeySource};
+use faros_tangd::seal::KeyStore;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -54,6 +55,8 @@ struct Use {
     last: Option<String>,
     /// Whether the key was rotated out already when it was used.
     rotated_then: bool,
+    /// Whether nothing is known of a start without the key since.
+    depends: bool,
 }
 
 impl Key {
@@ -96,7 +99,7 @@ impl Listing {
 
     /// Reads without making keys where there are none: a look must not change anything.
     fn read(directory: &Path) -> Result<Self, Failure> {
-        let source = KeyDirectory::new(directory);
+        let source = KeyStore::new(directory);
         let loaded = source.load().map_err(|error| {
             Failure::failed(format!("{error}; name the key directory, and be somebody who may read it"))
         })?;
@@ -138,9 +141,9 @@ impl Key {
         }
     }
 
-    /// Whoever still depends on a key that is rotated out: it used it since.
+    /// Whoever still depends on it, as far as tangd knows.
     fn dependants(&self) -> Option<Vec<&Use>> {
-        Some(self.used_by.as_ref()?.iter().filter(|used| used.rotated_then).collect())
+        Some(self.used_by.as_ref()?.iter().filter(|used| used.depends).collect())
     }
 }
 
@@ -151,6 +154,7 @@ impl Use {
             count: value.get("count").and_then(Value::as_u64).unwrap_or_default(),
             last: text(value, "last"),
             rotated_then: flag(value, "rotated_then"),
+            depends: flag(value, "depends"),
         }
     }
 }
@@ -194,12 +198,14 @@ impl Human for Listing {
         for key in self.keys.iter().filter(|key| key.rotated && key.purpose != "sign") {
             let Some(dependants) = key.dependants() else { continue };
             let advice = match &dependants[..] {
-                [] => "nobody has used it since it was rotated out; before its file is deleted, every node that is \
-                       bound to it must have been bound anew"
-                    .to_owned(),
+                [] => format!(
+                    "nobody is known to need it; once every node that was bound to it has been bound anew: \
+                     farosctl tang forget {}",
+                    key.thumbprint
+                ),
                 some => {
                     let names: Vec<&str> = some.iter().map(|used| used.who.as_str()).collect();
-                    format!("bind anew before its file is deleted: {}", names.join(", "))
+                    format!("bind anew before it is deleted: {}", names.join(", "))
                 }
             };
             said += &format!("{}: {}\n", key.file, crate::output::harmless(&advice));
@@ -245,6 +251,7 @@ fn word(value: &impl Serialize) -> String {
 mod tests {
     use std::time::Duration;
 
+    use faros_tangd::seal::{NewSlot, Opener, Passphrase};
     use serde_json::json;
 
     use super::*;
@@ -256,8 +263,8 @@ mod tests {
                 "curve": "P-521", "advertised": !rotated, "rotated": rotated, "used_by": used_by })
         };
         let used = json!([
-            { "who": "cp1", "count": 3, "last": "1970-01-01T00:00:00Z", "rotated_then": true },
-            { "who": "cp2", "count": 3, "last": "1970-01-01T00:00:30Z", "rotated_then": false },
+            { "who": "cp1", "count": 3, "last": "1970-01-01T00:00:00Z", "rotated_then": false, "depends": true },
+            { "who": "cp2", "count": 3, "last": "1970-01-01T00:00:30Z", "rotated_then": true, "depends": false },
         ]);
         let answer = json!({ "sealed": false, "keys": [
             key("a", "exchange", false, json!([])), key(".b", "exchange", true, used), key(".c", "exchange", true, json!([])),
@@ -265,9 +272,12 @@ mod tests {
         let listing =
             Listing { now: Some(SystemTime::UNIX_EPOCH + Duration::from_secs(60)), ..Listing::of(&answer) };
         let shown = listing.human(Paint::default());
-        assert!(shown.contains(".b: bind anew before its file is deleted: cp1\n"), "{shown}");
+        assert!(shown.contains(".b: bind anew before it is deleted: cp1\n"), "{shown}");
         assert!(shown.contains("cp1 (1 min ago), cp2 (30 s ago)"), "{shown}");
-        assert!(shown.contains(".c: nobody has used it"), "{shown}");
+        assert!(
+            shown.contains(".c: nobody is known to need it") && shown.contains("tang forget T.c\n"),
+            "{shown}"
+        );
         assert!(!shown.contains("a: nobody"), "{shown}");
     }
 
@@ -277,12 +287,27 @@ mod tests {
         assert!(Listing::read(directory.path()).unwrap().keys.is_empty());
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
         assert!(Listing::read(&directory.path().join("missing")).is_err());
-        KeyDirectory::new(directory.path()).generate().unwrap();
+        KeyStore::new(directory.path()).generate().unwrap();
         let keys = Listing::read(directory.path()).unwrap().keys;
         assert_eq!(keys.len(), 2);
         assert!(
             keys.iter().all(|key| key.thumbprint.len() == 43 && key.sha1.len() == 27 && key.made.is_some())
         );
         assert_eq!(keys.iter().filter(|key| key.signs()).count(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_look_into_a_sealed_directory_shows_its_keys_and_says_so() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = KeyStore::new(directory.path());
+        let made = store.generate().unwrap();
+        let words = Passphrase::new(b"correct horse battery staple".to_vec().into()).unwrap();
+        let slot = NewSlot { name: "operator".to_owned(), with: Opener::Passphrase(words) };
+        store.seal(&[slot], 1).await.unwrap();
+        let listing = Listing::read(directory.path()).unwrap();
+        let files: Vec<_> = listing.keys.iter().map(|key| key.file.clone()).collect();
+        assert!(listing.sealed && made.iter().all(|file| files.contains(file)), "{files:?}");
+        let shown = listing.human(Paint::default());
+        assert!(shown.contains("advertised") && shown.contains("farosctl tang unseal"), "{shown}");
     }
 }

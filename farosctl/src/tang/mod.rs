@@ -3,6 +3,7 @@
 mod arguments;
 mod audit;
 mod butane;
+mod forget;
 mod gate;
 mod keys;
 mod seal;
@@ -20,6 +21,7 @@ pub(crate) async fn run(session: &mut Session, command: TangCommand) -> Result<E
     match command {
         TangCommand::ShowKeys { keys } => keys::show(session, keys.as_deref()).await,
         TangCommand::Rotate => keys::rotate(session).await,
+        TangCommand::Forget { thumbprint, force, yes } => forget::run(session, &thumbprint, force, yes).await,
         TangCommand::Audit { file, lines } => audit::run(session, file.as_deref(), lines).await,
         TangCommand::Waiting => waiting::run(session).await,
         TangCommand::Approve { nodes, all, lasts } => gate::approve(session, nodes, all, lasts).await,

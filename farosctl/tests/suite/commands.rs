@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 
 use crate::fake::{Buffer, Closed, Daemon, Site, event};
 
-fn all(site: &Site) -> [Daemon; 5] {
-    let daemons = ["dhcpd", "tftpd", "ignition-http", "dnsd", "tangd"].map(|name| Daemon::start(site, name));
+fn all(site: &Site) -> [Daemon; 6] {
+    let names = ["dhcpd", "tftpd", "ignition-http", "dnsd", "tangd", "lb"];
+    let daemons = names.map(|name| Daemon::start(site, name));
     let leases = json!({ "leases": [
         { "address": "192.168.8.11", "mac": "52:54:00:00:08:11", "node": "cp1", "state": "active" },
         { "address": "192.168.8.130", "mac": "52:54:00:00:08:22", "state": "active" },
@@ -243,8 +244,8 @@ fn wait_ends_when_the_stage_is_reached_or_with_5() {
 #[test]
 fn every_answer_is_one_json_document() {
     let site = Site::new();
-    let [dhcpd, tftpd, http, dnsd, tangd] = all(&site);
-    for daemon in [&dhcpd, &tftpd, &http, &dnsd, &tangd] {
+    let [dhcpd, tftpd, http, dnsd, tangd, lb] = all(&site);
+    for daemon in [&dhcpd, &tftpd, &http, &dnsd, &tangd, &lb] {
         daemon.answer("GET /explain", 200, r#"{"would":"x","rule":"y","because":[]}"#);
         daemon.answer("POST /reload", 200, "{}");
     }

@@ -6,6 +6,7 @@ mod ca;
 mod commands;
 mod fake;
 mod follow;
+mod lb;
 mod names;
 mod pages;
 mod tang;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::fake::repository;
 
 /// The crates that emit events. One that is added here must be documented.
-const EMITTERS: [&str; 6] = ["common", "dhcpd", "dnsd", "tftpd", "ignition-http", "tangd"];
+const EMITTERS: [&str; 7] = ["common", "dhcpd", "dnsd", "tftpd", "ignition-http", "tangd", "lb"];
 /// The functions of those crates whose first text argument is an event id.
 const MAKERS: [&str; 6] = [
     "Event::new(",

@@ -9,7 +9,7 @@ const KEYS: &str = r#"{"sealed":false,"keys":[
      "purpose":"sign","curve":"P-521","advertised":true,"rotated":false,"used_by":[]},
     {"file":".b.jwk","thumbprint":"XpEqcrwJ3Qqh-cMZeNTOqQYDSTFuBN3Wy2nk0OIwzJk","thumbprints":["XgmqJSo6AEEuVQY7zVlklqdTMqY"],
      "purpose":"exchange","curve":"P-521","advertised":false,"rotated":true,
-     "used_by":[{"who":"cp1","count":2,"last":"2026-01-31T12:00:00Z","rotated_then":true}]}]}"#;
+     "used_by":[{"who":"cp1","count":2,"last":"2026-01-31T12:00:00Z","rotated_then":true,"depends":true}]}]}"#;
 
 #[test]
 fn approving_names_the_node_and_the_time() {
@@ -71,14 +71,30 @@ fn keys_are_shown_with_whoever_depends_on_them() {
     let tangd = Daemon::start(&site, "tangd");
     tangd.answer("GET /keys", 200, KEYS);
     let ran = site.run("tang show-keys");
-    for part in [
-        "advertised",
-        "rotated out",
-        "qgmqJSo6AEEuVQY7zVlklqdTMqY",
-        "bind anew before its file is deleted: cp1",
-    ] {
+    for part in
+        ["advertised", "rotated out", "qgmqJSo6AEEuVQY7zVlklqdTMqY", "bind anew before it is deleted: cp1"]
+    {
         assert!(ran.out.contains(part), "{part}: {ran:?}");
     }
+}
+
+#[test]
+fn a_key_is_forgotten_only_when_nobody_uses_it_or_by_force() {
+    let site = Site::new();
+    let tangd = Daemon::start(&site, "tangd");
+    tangd.answer("POST /forget", 409, r#"{"error":"still used by cp1: bind anew first"}"#);
+    let ran = site.run("tang forget XpEqcrwJ3Qqh");
+    assert!(ran.exit == Exit::Failed && ran.err.contains("still used by cp1"), "{ran:?}");
+    assert!(tangd.asked("POST /forget?thumbprint=XpEqcrwJ3Qqh"));
+    tangd.answer(
+        "POST /forget",
+        200,
+        r#"{"thumbprint":"XpEqcrwJ3Qqh","files":[".b.jwk"],"used_by":["cp1"]}"#,
+    );
+    let ran = site.run("tang forget XpEqcrwJ3Qqh --force");
+    assert!(ran.exit == Exit::Done && ran.out.contains(".b.jwk is deleted"), "{ran:?}");
+    assert!(ran.out.contains("locked out: cp1"), "{ran:?}");
+    assert!(tangd.asked("POST /forget?thumbprint=XpEqcrwJ3Qqh&force=1"));
 }
 
 #[test]

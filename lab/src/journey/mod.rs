@@ -34,12 +34,15 @@ pub enum Stage {
     Installed,
     /// After a reboot the machine was sent to its disk, and runs from it.
     Disk,
+    /// The balancer takes its API server for healthy. Only of light nodes of the control plane: the small system of
+    /// virtual machines has none.
+    Api,
 }
 
 impl Stage {
     /// All, in order.
-    pub const ALL: [Self; 6] =
-        [Self::Dhcp, Self::Loader, Self::Kernel, Self::Ignition, Self::Installed, Self::Disk];
+    pub const ALL: [Self; 7] =
+        [Self::Dhcp, Self::Loader, Self::Kernel, Self::Ignition, Self::Installed, Self::Disk, Self::Api];
 
     /// Its name.
     pub fn name(self) -> &'static str {
@@ -50,6 +53,7 @@ impl Stage {
             Self::Ignition => "ignition",
             Self::Installed => "installed",
             Self::Disk => "disk",
+            Self::Api => "API",
         }
     }
 }
@@ -91,6 +95,9 @@ pub struct Journey {
     pub ipxe_configuring_secs: Vec<f64>,
     /// Why it did not get through, if so.
     pub stall: Option<Stall>,
+    /// Whether its way goes on to [`Stage::Api`].
+    #[serde(skip)]
+    serves_api: bool,
     #[serde(skip)]
     powered: Option<Instant>,
     #[serde(skip)]
@@ -98,6 +105,9 @@ pub struct Journey {
     #[serde(skip)]
     remarks: VecDeque<String>,
 }
+
+/// The front end of the cluster's API, as it is derived from the cluster's kind.
+const API_FRONT_END: &str = "api";
 
 /// Remarks kept to explain a stall.
 const REMARKS_MAX: usize = 4;
@@ -117,10 +127,17 @@ impl Journey {
             addresses: BTreeSet::new(),
             ipxe_configuring_secs: Vec::new(),
             stall: None,
+            serves_api: false,
             powered: None,
             progress: None,
             remarks: VecDeque::new(),
         }
+    }
+
+    /// Its way goes on until the balancer has found its API server healthy.
+    pub(crate) fn to_the_api(mut self) -> Self {
+        self.serves_api = true;
+        self
     }
 
     /// The machine was switched on.
@@ -131,12 +148,13 @@ impl Journey {
 
     /// Whether the node went the whole way, with one address.
     pub fn complete(&self) -> bool {
-        self.stall.is_none() && self.stages.len() == Stage::ALL.len() && self.addresses.len() == 1
+        self.stall.is_none() && self.next_stage().is_none() && self.addresses.len() == 1
     }
 
     /// The first stage that has not been reached.
     pub fn next_stage(&self) -> Option<Stage> {
-        Stage::ALL.into_iter().find(|stage| !self.stages.contains_key(stage))
+        let due = |stage: &Stage| *stage != Stage::Api || self.serves_api;
+        Stage::ALL.into_iter().filter(due).find(|stage| !self.stages.contains_key(stage))
     }
 
     /// Takes an event into account if it is about this node. Returns the stage that it newly shows.
@@ -158,6 +176,7 @@ impl Journey {
             "dhcp_acked" | "lease_granted" => Stage::Dhcp,
             "file_sent" if event.daemon == "tftpd" => Stage::Loader,
             "loader_served" | "script_served" => Stage::Loader,
+            "lb_server_up" if event.text("frontend") == Some(API_FRONT_END) => Stage::Api,
             _ => return None,
         };
         if stage == Stage::Dhcp {
@@ -285,6 +304,25 @@ mod tests {
             journey.stages[&Stage::Disk],
             Reached { secs: 9.0, address: Some("10.0.0.1".parse().unwrap()) }
         );
+    }
+
+    #[test]
+    fn a_node_of_the_control_plane_is_through_when_its_api_is_healthy() {
+        let start = clock::now();
+        let mut journey = journey(start).to_the_api();
+        let acked = r#"{"daemon":"dhcpd","event":"dhcp_acked","node":"cp1","address":"10.0.0.1"}"#;
+        journey.on_event(&event(start, acked));
+        journey.on_event(&event(start, r#"{"daemon":"tftpd","event":"file_sent","node":"cp1"}"#));
+        for word in ["kernel", "ignition", "installed", "disk"] {
+            journey.on_line(&line(start, start, &format!("FAROS-NODE {word}")));
+        }
+        assert_eq!((journey.next_stage(), journey.complete()), (Some(Stage::Api), false));
+        let up = |front| {
+            format!(r#"{{"daemon":"lb","event":"lb_server_up","frontend":"{front}","address":"10.0.0.1"}}"#)
+        };
+        assert_eq!(journey.on_event(&event(start, &up("machine-config"))), None);
+        assert_eq!(journey.on_event(&event(start, &up("api"))), Some(Stage::Api));
+        assert!(journey.complete());
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::rootless;
 pub const READY_MAX: Duration = Duration::from_secs(20);
 
 /// The daemons of a site that the lab starts, in no particular order: each copes with any.
-pub const DAEMONS: [&str; 5] = ["dhcpd", "dnsd", "tftpd", "ignition-http", "tangd"];
+pub const DAEMONS: [&str; 6] = ["dhcpd", "dnsd", "tftpd", "ignition-http", "tangd", "lb"];
 
 impl Lab {
     /// Starts every daemon of [`DAEMONS`].

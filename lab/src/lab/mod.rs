@@ -8,7 +8,7 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use faros_common::site::{Mac, Node, Site};
+use faros_common::site::{Mac, Node, Role, Site};
 use rustix::process::Signal;
 
 pub use daemons::{DAEMONS, READY_MAX, program};
@@ -145,6 +145,15 @@ impl Lab {
     /// The bastion's address on the LAN.
     pub fn address(&self) -> Ipv4Addr {
         self.site.lan.address.addr()
+    }
+
+    /// Whether `node` is of the control plane, and the balancer has a front end with it.
+    pub(crate) fn serves_api(&self, node: &Node) -> bool {
+        let fronts = || self.site.lb.frontends.iter().filter(|front| front.derived && front.name == "api");
+        node.role == Role::ControlPlane
+            && DAEMONS.contains(&"lb")
+            && self.site.lb.enable
+            && fronts().any(|front| front.backends.iter().any(|backend| backend.name == node.name))
     }
 
     /// Ethernet address of `node`: its first, or one made from its name where the site file knows it by UUID.

@@ -109,6 +109,10 @@ impl Lab {
         self.wan.ip("link set keep1 arp off addrgenmode none")?;
         self.wan.ip("link set keep1 up")?;
         bastion.ip(&format!("addr add {} dev {}", lan.address, lan.interface))?;
+        // The gateway's part: the address that clients of the cluster know.
+        if lan.vip != lan.address.addr() {
+            bastion.ip(&format!("addr add {}/32 dev {}", lan.vip, lan.interface))?;
+        }
         if let Some(address6) = lan.address6 {
             bastion.ip(&format!("addr add {address6} dev {} nodad", lan.interface))?;
         }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use faros_common::site::Role;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
@@ -13,6 +14,7 @@ use crate::http;
 use crate::image::hex;
 use crate::netns::Namespace;
 
+use super::cluster::Services;
 use super::message::{Identity, Reply, Speaker};
 use super::script::{self, Effects, Outcome};
 use super::{Speech, dhcp, tftp};
@@ -35,7 +37,8 @@ const IGNITION_WAIT_MAX: Duration = Duration::from_secs(5);
 const IGNITION_ATTEMPTS: u32 = 12;
 
 impl Machine {
-    pub(super) fn run(&mut self) -> Result<(), String> {
+    /// From power-on to the second boot, and then as a node of the cluster until it is switched off.
+    pub(super) fn run(&mut self, name: &str, role: Role) -> Result<(), String> {
         let mut installed = false;
         for _ in 0..BOOTS_MAX {
             match self.boot_from_network()? {
@@ -48,7 +51,11 @@ impl Machine {
                 }
                 Outcome::LocalDisk => {
                     let lease = self.lease(Speaker::System)?;
+                    let services = Services::open(name, role)?;
                     self.said.line(&format!("FAROS-NODE disk {}", lease.address));
+                    if let Some(services) = services {
+                        services.run(&self.stopping);
+                    }
                     return Ok(());
                 }
             }

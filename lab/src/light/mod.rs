@@ -7,11 +7,12 @@
 //! ```text
 //! firmware DHCP ─► loader (TFTP or HTTP) ─► iPXE DHCP ─► script ─► kernel, initrd ─► system DHCP
 //!     ▲                                                     │            ─► Ignition ─► image ─► report ─┐
-//!     │                                                     └─► local disk ─► system DHCP, end           │
+//!     │                                         └─► local disk ─► system DHCP ─► API, ingress (cluster) │
 //!     └───────────────────────────────────────── reboot ─────────────────────────────────────────────────┘
 //! ```
 
 mod boot;
+mod cluster;
 mod dhcp;
 mod message;
 mod script;
@@ -62,6 +63,7 @@ impl LightNode {
         let stopping = Arc::new(AtomicBool::new(false));
         let stop = Arc::clone(&stopping);
         let (name, inside) = (namespace.name().to_owned(), Arc::downgrade(&namespace));
+        let (node_name, role) = (node.name.clone(), node.role);
         tasks::spawn_thread("lab light node", move || {
             let mut said = Speech(file);
             if let Err(error) = netns::enter(&name) {
@@ -69,7 +71,7 @@ impl LightNode {
                 return;
             }
             let mut machine = Machine { namespace: inside, identity, firmware, stopping: stop, said };
-            if let Err(why) = machine.run() {
+            if let Err(why) = machine.run(&node_name, role) {
                 machine.said.line(&format!("FAROS-NODE failed {why}"));
             }
         })

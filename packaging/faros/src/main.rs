@@ -30,7 +30,7 @@ fn main() -> ExitCode {
     }
     let _ = writeln!(
         std::io::stderr(),
-        "faros: name a part: dhcpd, dnsd, tftpd, ignition-http, tangd or farosctl (`faros dhcpd --help`)"
+        "faros: name a part: dhcpd, dnsd, tftpd, ignition-http, tangd, lb or farosctl (`faros dhcpd --help`)"
     );
     ExitCode::from(64)
 }
@@ -46,6 +46,7 @@ fn become_applet(name: &OsStr, arguments: &[OsString]) -> Option<ExitCode> {
         "tangd-keygen" | "tangd-rotate-keys" | "tang-show-keys" => {
             return faros_tangd::personality::by_name(OsStr::new(name), arguments);
         }
+        "lb" => daemon::main_with::<faros_lb::Lb>(own()),
         "ignition-http" => daemon::main_with::<faros_ignition_http::IgnitionHttp>(own()),
         "farosctl" => {
             let command_line = std::iter::once(OsString::from("farosctl")).chain(own());

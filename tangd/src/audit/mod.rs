@@ -17,6 +17,7 @@
 //! the next one (`lost`).
 
 mod chain;
+mod dependants;
 mod entry;
 mod files;
 mod read;
@@ -27,6 +28,7 @@ mod verify;
 mod writer;
 
 pub use chain::{Digest, Head};
+pub use dependants::{LEFT_AFTER, dependants};
 pub use entry::{Decision, Entry, KeyAge};
 pub use files::{FILE_BYTES_MAX, FILES_MAX};
 pub use read::{KeyUse, latest, uses};

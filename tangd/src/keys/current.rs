@@ -84,6 +84,14 @@ impl Keys {
         self.source.rotate()
     }
 
+    /// Deletes a key that is rotated out.
+    ///
+    /// # Errors
+    /// See [`KeySource::forget`].
+    pub fn forget(&self, thumbprint: &str) -> Result<Vec<String>, KeysError> {
+        self.source.forget(thumbprint)
+    }
+
     /// Where the keys come from.
     #[must_use]
     pub fn source(&self) -> &dyn KeySource {

@@ -2,12 +2,14 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
+use rustix::fs::{AtFlags, Gid, Mode, OFlags, RenameFlags, Uid};
 use rustix::io::Errno;
 use zeroize::Zeroizing;
 
+use super::forgetting::forget;
 use super::listing::{Listing, SUFFIX};
 use super::{KeySource, KeysError, Loaded, PrivateJwk, Skipped, SourcedKey, Version};
 
@@ -122,10 +124,16 @@ impl KeySource for KeyDirectory {
         sync(&listing)?;
         Ok(hidden)
     }
+
+    fn forget(&self, thumbprint: &str) -> Result<Vec<String>, KeysError> {
+        let listing = Listing::open(&self.path)?;
+        listing.lock()?;
+        forget(&listing, thumbprint)
+    }
 }
 
 /// Why a file gave no key.
-enum Unread {
+pub(super) enum Unread {
     /// The file holds none: the others are served.
     NoKey(String),
     /// It could not be read at this moment: were it passed over, it would be missing until the directory changes.
@@ -137,6 +145,11 @@ impl From<io::Error> for Unread {
         let lacking = [Errno::MFILE, Errno::NFILE, Errno::NOMEM].map(|errno| Some(errno.raw_os_error()));
         if lacking.contains(&error.raw_os_error()) {
             Self::System(error)
+        } else if error.kind() == io::ErrorKind::PermissionDenied {
+            // Tools that root has run leave such files.
+            Self::NoKey(
+                "its owner and mode keep it from this daemon; chown it to the directory's owner".to_owned(),
+            )
         } else {
             Self::NoKey(error.to_string())
         }
@@ -144,7 +157,7 @@ impl From<io::Error> for Unread {
 }
 
 /// The key in a file.
-fn read(listing: &Listing<'_>, name: &str) -> Result<PrivateJwk, Unread> {
+pub(super) fn read(listing: &Listing<'_>, name: &str) -> Result<PrivateJwk, Unread> {
     // Never waits: what bears the name of a key may be a pipe.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = rustix::fs::openat(listing.directory(), name, flags, Mode::empty());
@@ -204,11 +217,24 @@ fn write_unfinished(listing: &Listing<'_>, name: &str, key: &PrivateJwk) -> Resu
         let file = rustix::fs::openat(listing.directory(), name, flags, KEY_FILE_MODE)?;
         // Whatever the umask has taken away.
         rustix::fs::fchmod(&file, KEY_FILE_MODE)?;
+        give_to_owner(listing, &file)?;
         let mut file = File::from(file);
         file.write_all(&content)?;
         file.sync_all()
     };
     write().map_err(|error| listing.error(name, error))
+}
+
+/// Has a file belong to whom the directory belongs: made by root, nobody else could read it.
+fn give_to_owner(listing: &Listing<'_>, file: &impl AsFd) -> io::Result<()> {
+    let (own, directory) = (rustix::fs::fstat(file)?, rustix::fs::fstat(listing.directory())?);
+    if (own.st_uid, own.st_gid) == (directory.st_uid, directory.st_gid)
+        || !rustix::process::geteuid().is_root()
+    {
+        return Ok(());
+    }
+    let (uid, gid) = (Uid::from_raw(directory.st_uid), Gid::from_raw(directory.st_gid));
+    Ok(rustix::fs::fchown(file, Some(uid), Some(gid))?)
 }
 
 /// Hides a key. Its hidden name may be taken, by the same key put back into use by hand: then it gets another one.
@@ -242,6 +268,6 @@ fn rename(listing: &Listing<'_>, from: &str, to: &str) -> Result<(), KeysError> 
     renamed.map_err(|error| listing.error(to, error.into()))
 }
 
-fn sync(listing: &Listing<'_>) -> Result<(), KeysError> {
+pub(super) fn sync(listing: &Listing<'_>) -> Result<(), KeysError> {
     rustix::fs::fsync(listing.directory()).map_err(|error| listing.error("", error.into()))
 }

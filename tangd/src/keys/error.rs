@@ -16,6 +16,10 @@ pub enum KeysError {
     Sealed,
     /// The directory changed each time it was read; the next request tries again.
     Restless(PathBuf),
+    /// There is no key of this thumbprint.
+    NoSuchKey(String),
+    /// The key in this file is not rotated out, and so cannot be deleted.
+    InUse(String),
     /// A store of another kind failed; the text says what to do.
     Store(String),
 }
@@ -35,6 +39,15 @@ impl fmt::Display for KeysError {
                     path.display()
                 )
             }
+            Self::NoSuchKey(thumbprint) => {
+                write!(
+                    formatter,
+                    "there is no key with the thumbprint {thumbprint}; `farosctl tang show-keys` lists them"
+                )
+            }
+            Self::InUse(file) => {
+                write!(formatter, "{file} is in use; rotate it out first with `farosctl tang rotate`")
+            }
             Self::Store(text) => formatter.write_str(text),
         }
     }
@@ -45,7 +58,7 @@ impl std::error::Error for KeysError {
         match self {
             Self::Io(_, error) => Some(error),
             Self::Crypto(error) => Some(error),
-            Self::Sealed | Self::Restless(_) | Self::Store(_) => None,
+            Self::Sealed | Self::Restless(_) | Self::NoSuchKey(_) | Self::InUse(_) | Self::Store(_) => None,
         }
     }
 }

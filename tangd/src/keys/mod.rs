@@ -10,6 +10,7 @@
 mod current;
 mod directory;
 mod error;
+mod forgetting;
 mod jwk;
 mod listing;
 mod set;

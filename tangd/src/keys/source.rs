@@ -30,6 +30,13 @@ pub trait KeySource: Send + Sync {
     /// [`KeysError`]: those already hidden stay hidden.
     fn hide_all_but(&self, keep: &[String]) -> Result<Vec<(String, String)>, KeysError>;
 
+    /// Deletes the key with this S256 thumbprint for good, under all the names that it has. Only a key that is rotated
+    /// out: disks that are still bound to it are lost to Tang. Returns the names of its files.
+    ///
+    /// # Errors
+    /// [`KeysError::NoSuchKey`], [`KeysError::InUse`], and what the system refused: then it may still be there.
+    fn forget(&self, thumbprint: &str) -> Result<Vec<String>, KeysError>;
+
     /// Adds a fresh pair, ES512 and ECMR on P-521, as the first start of upstream does. Returns the new files' names.
     ///
     /// # Errors

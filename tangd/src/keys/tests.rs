@@ -366,6 +366,10 @@ impl KeySource for Restless {
     fn hide_all_but(&self, keep: &[String]) -> Result<Vec<(String, String)>, KeysError> {
         self.0.hide_all_but(keep)
     }
+
+    fn forget(&self, thumbprint: &str) -> Result<Vec<String>, KeysError> {
+        self.0.forget(thumbprint)
+    }
 }
 
 #[test]
@@ -437,4 +441,61 @@ fn of_two_files_with_one_key_the_one_in_use_counts() {
     let directory = directory(&[("s.jwk", &sign), ("e.jwk", &exchange), (".e.jwk", &exchange)]);
     let set = keys_in(directory.path()).current().unwrap();
     assert_eq!(set.find(&exchange.thumbprint()).unwrap().file, "e.jwk");
+}
+
+#[test]
+fn a_rotated_key_is_forgotten_under_all_its_names_and_others_stay() {
+    let [sign, exchange] = PrivateJwk::pair().unwrap();
+    let [_, old] = PrivateJwk::pair().unwrap();
+    let directory =
+        directory(&[("s.jwk", &sign), ("e.jwk", &exchange), (".old.jwk", &old), (".twin.jwk", &old)]);
+    fs::set_permissions(directory.path().join(".old.jwk"), fs::Permissions::from_mode(0o440)).unwrap();
+    fs::write(directory.path().join(".odd.jwk"), "{").unwrap();
+    let twin = fs::File::open(directory.path().join(".twin.jwk")).unwrap();
+    let keys = keys_in(directory.path());
+    assert!(keys.current().unwrap().find(&old.thumbprint()).is_some());
+    assert_eq!(keys.forget(&old.thumbprint()).unwrap(), [".old.jwk", ".twin.jwk"]);
+    assert_eq!(names(directory.path()), [".odd.jwk", "e.jwk", "s.jwk"]);
+    let set = keys.current().unwrap();
+    assert!(set.find(&old.thumbprint()).is_none() && set.find(&exchange.thumbprint()).is_some());
+    assert!(matches!(keys.forget(&old.thumbprint()), Err(KeysError::NoSuchKey(_))));
+    // Whoever has the file open, or looks at its blocks, finds nothing.
+    let mut content = Vec::new();
+    std::io::Read::read_to_end(&mut &twin, &mut content).unwrap();
+    assert!(!content.is_empty() && content.iter().all(|&byte| byte == 0));
+}
+
+#[test]
+fn a_key_in_use_is_not_forgotten() {
+    let [sign, exchange] = PrivateJwk::pair().unwrap();
+    let directory = directory(&[("s.jwk", &sign), ("e.jwk", &exchange), (".e.jwk", &exchange)]);
+    let keys = keys_in(directory.path());
+    let Err(KeysError::InUse(file)) = keys.forget(&exchange.thumbprint()) else { panic!("it is forgotten") };
+    assert_eq!(file, "e.jwk");
+    assert_eq!(names(directory.path()), [".e.jwk", "e.jwk", "s.jwk"]);
+}
+
+#[test]
+fn a_key_that_is_kept_elsewhere_is_not_forgotten_by_half() {
+    let [sign, exchange] = PrivateJwk::pair().unwrap();
+    let elsewhere = directory(&[("kept.jwk", &exchange)]);
+    let directory = directory(&[("s.jwk", &sign)]);
+    std::os::unix::fs::symlink(elsewhere.path().join("kept.jwk"), directory.path().join(".e.jwk")).unwrap();
+    let error = keys_in(directory.path()).forget(&exchange.thumbprint()).unwrap_err();
+    assert!(error.to_string().contains("where it is kept"), "{error}");
+    assert!(PrivateJwk::parse(&fs::read(elsewhere.path().join("kept.jwk")).unwrap()).is_ok());
+}
+
+#[test]
+fn a_key_that_root_makes_belongs_to_the_directorys_owner() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let directory = directory(&[]);
+    std::os::unix::fs::chown(directory.path(), Some(64_321), Some(64_322)).unwrap();
+    let made = KeyDirectory::new(directory.path()).generate().unwrap();
+    let metadata = fs::metadata(directory.path().join(&made[0])).unwrap();
+    let owner =
+        (std::os::unix::fs::MetadataExt::uid(&metadata), std::os::unix::fs::MetadataExt::gid(&metadata));
+    assert_eq!((owner, metadata.permissions().mode() & 0o777), ((64_321, 64_322), 0o440));
 }

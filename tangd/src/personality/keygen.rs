@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use lexopt::prelude::Value;
 
-use super::{Early, fail};
+use super::{Early, fail, refuse_sealed};
 use crate::keys::{KeyDirectory, KeySource, KeysError, PrivateJwk};
 
 const USAGE: &str = "Usage: tangd-keygen <jwkdir> [<sig> <exc>]";
@@ -18,6 +18,9 @@ pub(super) fn main(parser: lexopt::Parser) -> ExitCode {
     };
     if !directory.is_dir() {
         return fail(format!("{}: not a directory\n{USAGE}", directory.display()));
+    }
+    if let Some(refused) = refuse_sealed(&directory) {
+        return refused;
     }
     let keys = KeyDirectory::new(directory);
     let made = match names {

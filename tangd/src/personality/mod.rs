@@ -8,6 +8,9 @@
 //! | `tangd-rotate-keys -d DIR [-v]` | hides the keys there are, and makes a new pair |
 //! | `tang-show-keys [PORT [ENDPOINT]]` | the thumbprints of the signing keys of a server on this host |
 //!
+//! A sealed key directory is served as far as it goes without its keys: `/adv`, and 503 for `/rec`. Nothing here opens or
+//! changes it.
+//!
 //! They know no site file: no policy, no audit log, no privileges given up. Requests are told of on standard error.
 
 mod keygen;
@@ -20,6 +23,8 @@ use std::fmt::Display;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
+
+use crate::seal::KeyStore;
 
 /// The life of the program that is called `own_name`: one of upstream's, or else the daemon.
 pub fn main_as(own_name: &OsStr, arguments: impl Iterator<Item = OsString>) -> ExitCode {
@@ -50,6 +55,17 @@ fn fail(what: impl Display) -> ExitCode {
 /// Prints a line; a closed pipe is the reader's choice.
 fn print(line: impl Display) {
     let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+/// Why these programs cannot change a sealed store: they cannot open it.
+fn refuse_sealed(directory: &Path) -> Option<ExitCode> {
+    KeyStore::new(directory).has_store().then(|| {
+        fail(format!(
+            "{}: the keys are sealed, and this program cannot open them; `farosctl tang rotate` makes a new pair, after \
+             `farosctl tang unseal`",
+            directory.display()
+        ))
+    })
 }
 
 /// Why a program ends before it has done anything.

@@ -5,9 +5,8 @@ use std::process::ExitCode;
 
 use lexopt::prelude::{Long, Short};
 
-use super::{Early, fail, print};
-use crate::keys::KeySource;
-use crate::seal::KeyStore;
+use super::{Early, fail, print, refuse_sealed};
+use crate::keys::{KeyDirectory, KeySource};
 
 const USAGE: &str = "Usage: tangd-rotate-keys [-h] [-v] -d <KEYDIR>
 
@@ -25,7 +24,10 @@ pub(super) fn main(parser: lexopt::Parser) -> ExitCode {
     if !directory.is_dir() {
         return fail(format!("{}: not a directory\n{USAGE}", directory.display()));
     }
-    match KeyStore::new(directory).rotate() {
+    if let Some(refused) = refuse_sealed(&directory) {
+        return refused;
+    }
+    match KeyDirectory::new(directory).rotate() {
         Ok(rotated) => {
             if verbose {
                 for (old, new) in &rotated.hidden {

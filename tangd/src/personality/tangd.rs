@@ -53,8 +53,16 @@ pub(super) fn main(parser: lexopt::Parser) -> ExitCode {
     }
     platform::share_heap();
     platform::forbid_dumps();
+    let store = KeyStore::new(&options.directory);
+    if store.has_store() {
+        let _ = writeln!(
+            io::stderr(),
+            "tangd: {}: the keys are sealed, so /rec is answered 503; faros-tangd opens them",
+            options.directory.display()
+        );
+    }
     let desk = Arc::new(Standalone {
-        keys: Keys::new(Box::new(KeyStore::new(options.directory))),
+        keys: Keys::new(Box::new(store)),
         endpoint: options.endpoint,
         remote: std::env::var("REMOTE_ADDR").ok(),
     });

@@ -15,6 +15,11 @@
 //!
 //! Deviation: upstream takes coordinates without their leading zeros, with more of them, or not below the prime. RFC 7518
 //! section 6.2.1.2 and SEC 1 section 3.2.2 demand one encoding per point; anything else is 400 here.
+//!
+//! As upstream, though stricter readings exist: a request that carries a private `d` is answered (the `d` is read to be
+//! compared with its point, never used, and wiped), and so are our own public key and its negative as the client's point.
+//! All are points of a group of prime order, from which an exchange tells nobody more than from any other; upstream's
+//! clients and monitoring scripts send them.
 
 pub mod advertisement;
 pub mod jwk;

@@ -3,7 +3,8 @@
 //!
 //! One task, which may be cancelled at any point: all it has under way is taken up again by the next.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use faros_common::admin::{AdminRequest, AdminResponse};
@@ -30,25 +31,34 @@ const ROUND: Duration = Duration::from_secs(60);
 /// What a client is told by `Retry-After` while the store is sealed.
 pub const RETRY_AFTER_SECS: u32 = 10;
 
+/// Where what was done to the keys is written down.
+pub type Notes = Arc<dyn Fn(String) + Send + Sync>;
+
 /// Looks after a store while it is served.
 pub struct Keeper {
     store: Arc<KeyStore>,
     events: Events,
-    rotate: std::sync::Mutex<Option<Duration>>,
+    rotate: Mutex<Option<Duration>>,
     /// Whether it was closed by an operator: then only an operator opens it again.
-    closed: std::sync::atomic::AtomicBool,
+    closed: AtomicBool,
+    notes: OnceLock<Notes>,
 }
 
 impl Keeper {
     /// Keeps `store`; `rotate` is how old advertised keys may grow.
     #[must_use]
     pub fn new(store: Arc<KeyStore>, events: Events, rotate: Option<Duration>) -> Self {
-        Self { store, events, rotate: rotate.into(), closed: false.into() }
+        Self { store, events, rotate: rotate.into(), closed: false.into(), notes: OnceLock::new() }
+    }
+
+    /// Writes down what is done from now on; once.
+    pub fn set_notes(&self, notes: Notes) {
+        let _ = self.notes.set(notes);
     }
 
     /// Another age from now on (reload).
     pub fn set_rotation(&self, rotate: Option<Duration>) {
-        *self.rotate.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = rotate;
+        *self.rotate.lock().unwrap_or_else(PoisonError::into_inner) = rotate;
     }
 
     /// Whether the store is sealed.
@@ -66,6 +76,7 @@ impl Keeper {
             // Only the TPM opens a store that early.
             info!(event = "tang_unsealed", by = "tpm2", "the key store is open");
             self.events.emit(Event::new("tang_unsealed").with("by", "tpm2"));
+            self.note("the key store was opened by the TPM".to_owned());
         }
         let mut pause = RETRY_FIRST;
         while !control.is_stopping() {
@@ -138,7 +149,7 @@ impl Keeper {
     fn close(&self) -> AdminResponse {
         match self.store.close() {
             Ok(()) => {
-                self.closed.store(true, std::sync::atomic::Ordering::Relaxed);
+                self.closed.store(true, Ordering::Relaxed);
                 warn!(event = "tang_sealed", "the key store was sealed by an operator");
                 self.events.emit(Event::new("tang_sealed").with("reason", "operator"));
                 AdminResponse::json(&self.status())
@@ -153,7 +164,7 @@ impl Keeper {
             Passphrase::new(passphrase).and_then(|passphrase| self.store.open_with_passphrase(&passphrase));
         match opened {
             Ok(progress) => {
-                self.closed.store(false, std::sync::atomic::Ordering::Relaxed);
+                self.closed.store(false, Ordering::Relaxed);
                 if was_sealed {
                     self.on_progress(&progress, "passphrase");
                 }
@@ -182,20 +193,23 @@ impl Keeper {
     }
 
     /// Takes in what was left or dropped beside the store, and rotates where it is time.
-    fn tidy(&self, now: SystemTime) {
+    pub(super) fn tidy(&self, now: SystemTime) {
         if self.store.has_store() {
             match self.store.absorb() {
                 Ok(0) => {}
-                Ok(files) => info!(
-                    event = "clear_keys_sealed",
-                    files, "key files in clear were taken into the store and wiped"
-                ),
+                Ok(files) => {
+                    info!(
+                        event = "clear_keys_sealed",
+                        files, "key files in clear were taken into the store and wiped"
+                    );
+                    self.note(format!("{files} key files in clear were taken into the sealed store"));
+                }
                 Err(error) => {
                     warn!(event = "clear_keys_left", %error, "key files in clear lie beside the sealed store");
                 }
             }
         }
-        let period = *self.rotate.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let period = *self.rotate.lock().unwrap_or_else(PoisonError::into_inner);
         let due =
             period.is_some_and(|period| self.store.rotated().is_some_and(|made| is_due(made, now, period)));
         if !due {
@@ -210,6 +224,7 @@ impl Keeper {
                         .with("added", json!(rotated.added))
                         .with("hidden", rotated.hidden.len()),
                 );
+                self.note(format!("keys rotated on schedule: {} added", rotated.added.join(", ")));
             }
             Err(error) => warn!(event = "tang_rotation_failed", %error, "keys are due but were not rotated"),
         }
@@ -228,6 +243,14 @@ impl Keeper {
         }
         info!(event = "tang_unsealed", by, "the key store is open");
         self.events.emit(Event::new("tang_unsealed").with("by", by));
+        let opener = if by == "tang" { "another Tang server" } else { "a passphrase" };
+        self.note(format!("the key store was opened by {opener}"));
+    }
+
+    fn note(&self, text: String) {
+        if let Some(notes) = self.notes.get() {
+            notes(text);
+        }
     }
 
     fn on_failure(&self, error: &SealError, by: &'static str) {
@@ -236,7 +259,7 @@ impl Keeper {
     }
 
     fn is_closed(&self) -> bool {
-        self.closed.load(std::sync::atomic::Ordering::Relaxed)
+        self.closed.load(Ordering::Relaxed)
     }
 }
 

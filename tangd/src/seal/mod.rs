@@ -47,7 +47,7 @@ mod upstream;
 
 pub use error::SealError;
 pub use files::STORE_FILE;
-pub use keeper::{Keeper, RETRY_AFTER_SECS};
+pub use keeper::{Keeper, Notes, RETRY_AFTER_SECS};
 pub use make::Sealed;
 pub use opening::{FREE_ATTEMPTS, SHARE_LIFE, WAIT_MAX};
 pub use platform::SecretBytes;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use faros_common::daemon::Control;
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use hyper::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::server::conn::http1;
@@ -21,13 +21,17 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tracing::debug;
 
 use super::first_line::FirstLine;
+use super::lobby::{self, Arrived};
 use super::seats::Seat;
 use crate::protocol::{BODY_BYTES_MAX, Reason, Reply};
 
 /// The largest head of a request, in bytes: beyond, 431.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 /// Most fields of a head: beyond, 431.
-const FIELDS_MAX: usize = 64;
+pub(super) const FIELDS_MAX: usize = 64;
+/// A body up to here is read from everybody: an exchange has some 300 bytes. Larger ones are refused as too large while
+/// [`LARGE_BODIES_MAX`](super::limits::LARGE_BODIES_MAX) of them are being read.
+const BODY_BYTES_USUAL: usize = 4096;
 /// How long, and how much, is read from a peer that is still sending after the last answer: closing at once would reset
 /// the connection and might take the answer from the peer.
 const LINGER: (Duration, usize) = (Duration::from_secs(1), 1024 * 1024);
@@ -80,7 +84,7 @@ pub trait Desk: Send + Sync + 'static {
     ) -> impl Future<Output = Answer> + Send;
 }
 
-/// The body has more than [`BODY_BYTES_MAX`] bytes.
+/// The body has more than [`BODY_BYTES_MAX`] bytes, or as many as are not affordable at this moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BodyTooLarge;
 
@@ -88,6 +92,25 @@ type Answering = Pin<Box<dyn Future<Output = Result<Response<Full<Bytes>>, Infal
 
 /// Serves a connection to its end.
 pub(super) async fn serve<D, S>(desk: Arc<D>, stream: S, peer: Peer, seat: Seat, control: &Control)
+where
+    D: Desk,
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let arrived = tokio::select! {
+        arrived = lobby::arrive(stream, control.stopping()) => arrived,
+        () = seat.given_up() => return,
+    };
+    match arrived {
+        // Apart, so that whoever is in the lobby does not occupy its room.
+        Ok(Some(stream)) => Box::pin(converse(desk, stream, peer, seat, control)).await,
+        Ok(None) => {}
+        Err(error) => {
+            debug!(event = "connection_broken", address = %peer.address, %error, "a connection broke");
+        }
+    }
+}
+
+async fn converse<D, S>(desk: Arc<D>, stream: Arrived<S>, peer: Peer, seat: Seat, control: &Control)
 where
     D: Desk,
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -129,7 +152,7 @@ where
     }
     let stream = connection.into_parts().io.into_inner();
     visit.unread.fetch_or(stream.is_cut(), Ordering::Relaxed);
-    visit.close(stream.into_inner()).await;
+    visit.close(stream.into_inner().into_inner()).await;
 }
 
 /// A connection's state beside the library's.
@@ -169,18 +192,32 @@ impl Visit {
     }
 
     /// The whole body.
-    async fn read(&self, body: Incoming) -> Result<Result<Bytes, BodyTooLarge>, ()> {
-        if body.size_hint().lower() > BODY_BYTES_MAX as u64 {
+    async fn read(&self, mut body: Incoming) -> Result<Result<Bytes, BodyTooLarge>, ()> {
+        let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+        let (mut whole, mut place) = (Vec::new(), None);
+        let mut takes = |bytes: usize| {
+            if bytes > BODY_BYTES_USUAL && place.is_none() {
+                place = self.seat.place_for_large_body();
+            }
+            bytes <= BODY_BYTES_USUAL || bytes <= BODY_BYTES_MAX && place.is_some()
+        };
+        if !takes(announced) {
             self.unread.store(true, Ordering::Relaxed);
             return Ok(Err(BodyTooLarge));
         }
-        match Limited::new(body, BODY_BYTES_MAX).collect().await {
-            Ok(body) => Ok(Ok(body.to_bytes())),
-            Err(error) => {
+        while let Some(frame) = body.frame().await {
+            let Ok(frame) = frame else {
                 self.unread.store(true, Ordering::Relaxed);
-                if error.is::<LengthLimitError>() { Ok(Err(BodyTooLarge)) } else { Err(()) }
+                return Err(());
+            };
+            let Ok(data) = frame.into_data() else { continue };
+            if !takes(whole.len() + data.len()) {
+                self.unread.store(true, Ordering::Relaxed);
+                return Ok(Err(BodyTooLarge));
             }
+            whole.extend_from_slice(&data);
         }
+        Ok(Ok(whole.into()))
     }
 
     /// Ends the connection so that the last answer arrives.

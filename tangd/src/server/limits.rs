@@ -7,13 +7,15 @@ use tracing::warn;
 
 /// Most connections at once. One more takes the place of the one that has kept us waiting longest, among those of the
 /// address that has most; where all are being answered, it is closed. Clients of a whole site need a few at a time, and an
-/// attacker gets some 15 kB of ours for each.
+/// attacker gets some 3 kB of ours for each that begins a request, 25 kB at the worst.
 pub const CONNECTIONS_MAX: usize = 1024;
 /// Most connections at once from one address; beyond, the same among its own.
 pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 256;
 /// How long a peer may keep us waiting: from its connection or our last answer to the last byte of its request, and for
 /// taking the answer. Then its connection is closed.
 pub const PATIENCE: Duration = Duration::from_secs(10);
+/// Most bodies larger than any that makes sense that are read at once, up to 64 KiB each.
+pub(super) const LARGE_BODIES_MAX: usize = 64;
 /// Descriptors for everything but connections.
 const DESCRIPTORS_ELSE: u64 = 128;
 

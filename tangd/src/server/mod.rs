@@ -8,6 +8,7 @@ mod connection;
 mod desk;
 mod first_line;
 mod limits;
+mod lobby;
 mod seats;
 #[cfg(test)]
 mod tests;

@@ -10,9 +10,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use faros_common::clock;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 
 use super::Limits;
+use super::limits::LARGE_BODIES_MAX;
 
 /// In place of a time: we are at work, nobody keeps us waiting.
 const AT_WORK: u64 = u64::MAX;
@@ -25,6 +26,7 @@ pub(super) struct Seats {
     began: Instant,
     taken: Mutex<Taken>,
     left: Notify,
+    large_bodies: Semaphore,
 }
 
 #[derive(Debug, Default)]
@@ -50,7 +52,9 @@ pub(super) struct Seat {
 
 impl Seats {
     pub(super) fn new(limits: Limits) -> Arc<Self> {
-        Arc::new(Self { limits, began: clock::now(), taken: Mutex::default(), left: Notify::new() })
+        let large_bodies = Semaphore::new(LARGE_BODIES_MAX);
+        let (began, taken, left) = (clock::now(), Mutex::default(), Notify::new());
+        Arc::new(Self { limits, began, taken, left, large_bodies })
     }
 
     /// A place for a connection from `address`, and whether somebody else had to give it up. None: everybody who could
@@ -155,6 +159,11 @@ impl Seat {
     /// From now on it is the peer that we wait for.
     pub(super) fn waiting(&self) {
         self.state.since.store(self.seats.now(), Ordering::Relaxed);
+    }
+
+    /// Leave to read a large body, while there is room for one more.
+    pub(super) fn place_for_large_body(&self) -> Option<SemaphorePermit<'_>> {
+        self.seats.large_bodies.try_acquire().ok()
     }
 
     /// Waits until the place is somebody else's, or patience is at its end.

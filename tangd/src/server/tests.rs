@@ -128,6 +128,28 @@ async fn what_is_too_large_is_refused_before_it_has_arrived() {
 }
 
 #[tokio::test]
+async fn large_bodies_are_read_as_far_as_there_is_room_for_them() {
+    let server =
+        Server::start(Limits { connections: 200, per_address: 200, patience: Duration::from_secs(60) }).await;
+    let head = "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 60000\r\n\r\n";
+    let mut halves = Vec::new();
+    for _ in 0..limits::LARGE_BODIES_MAX {
+        let mut stream = server.connect().await;
+        stream.write_all(format!("{head}{}", "a".repeat(59_999)).as_bytes()).await.unwrap();
+        halves.push(stream);
+    }
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(statuses(&server.exchange(head.as_bytes()).await), ["413"]);
+    let usual = "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 4096\r\n\r\n";
+    let answer = server.exchange(format!("{usual}{}", "a".repeat(4096)).as_bytes()).await;
+    assert!(answer.ends_with("POST 4096"), "{answer}");
+    halves[0].write_all(b"a").await.unwrap();
+    assert!(read_all(&mut halves[0]).await.ends_with("POST 60000"));
+    let answer = server.exchange(format!("{head}{}", "a".repeat(60_000)).as_bytes()).await;
+    assert!(answer.ends_with("POST 60000"), "{answer}");
+}
+
+#[tokio::test]
 async fn a_target_is_too_long_however_long_it_is() {
     let server = Server::usual().await;
     for length in [TARGET_BYTES_MAX - 1, TARGET_BYTES_MAX, 10_000, 100_000, 500_000] {

@@ -32,7 +32,7 @@ const SECTOR_BYTES: usize = 4096;
 const COUNTED_BYTES: u64 = 512;
 
 /// The machine's first program: says who it is and where its root came from, and switches off.
-const INIT: &str = "#!/bin/busybox sh\n\
+pub const INIT: &str = "#!/bin/busybox sh\n\
     /bin/busybox mount -t proc proc /proc\n\
     /bin/busybox echo \"FAROS-UNLOCKED $(/bin/busybox grep ' / ' /proc/mounts)\" >/dev/console\n\
     /bin/busybox poweroff -f\n";
@@ -140,6 +140,18 @@ pub fn bound_disk(site: &Tang) -> PathBuf {
     disk
 }
 
+/// A disk without anything on it, which keeps what is written to it.
+pub fn keep_empty_disk(site: &Tang) -> PathBuf {
+    let disk = site.lab.dir().join("empty-disk");
+    sized(&disk, DATA_OFFSET + (64 << 20));
+    disk
+}
+
+/// EXPERIMENT
+pub fn install_image() -> Image {
+    Image { kernel: image().kernel, initrd: PathBuf::from("/tmp/hign/install.img") }
+}
+
 /// Writes `content` where the kernel's dm-crypt (aes-xts-plain64) will find it.
 fn fill(disk: &Path, content: &[u8], key: &[u8]) {
     let file = File::options().write(true).open(disk).expect("ours");
@@ -161,9 +173,24 @@ pub struct Machine {
 impl Machine {
     /// Starts a machine with this card from `disk`, which stays as it is.
     pub fn start(site: &Tang, image: &Image, disk: &Path, mac: &str) -> Self {
+        // `ip=dhcp` is misread by clevis 19; without an interface's name there is nothing to misread.
+        let line = "ip=:::::eth0:dhcp root=/dev/mapper/cryptroot rw \
+                    cryptopts=target=cryptroot,source=/dev/vda,luks,initramfs";
+        Self::run(site, image, line, &format!("{},snapshot=on", disk.display()), mac, 512)
+    }
+
+    /// Starts a machine that installs itself on `disk` as its Ignition file says, and switches off.
+    pub fn install(site: &Tang, installer: &Image, disk: &Path, mac: &str) -> Self {
+        let url = "systemd.unit=install.target ignition.firstboot ignition.platform.id=metal ignition.config.url=http://192.168.8.1:8080/ignition/n1";
+        Self::run(site, installer, url, &disk.display().to_string(), mac, 1536)
+    }
+
+    fn run(site: &Tang, image: &Image, line: &str, disk: &str, mac: &str, mebibytes: u32) -> Self {
         let lab = &site.lab;
         let mac: Mac = mac.parse().expect("a MAC");
         let bastion = lab.bastion();
+        // One machine after the other.
+        let _ = bastion.ip("link del unlock0");
         bastion.ip("tuntap add dev unlock0 mode tap").expect("a tap device");
         bastion.ip(&format!("link set unlock0 master {} up", lab.site().lan.interface)).expect("a port");
         let console = lab.log_file("unlock.console");
@@ -176,7 +203,7 @@ impl Machine {
             "-cpu",
             "max",
             "-m",
-            "512",
+            &mebibytes.to_string(),
             "-smp",
             "1",
             "-display",
@@ -184,13 +211,8 @@ impl Machine {
         ]);
         command.arg("-no-reboot").arg("-serial").arg(format!("file:{}", console.display()));
         command.arg("-kernel").arg(&image.kernel).arg("-initrd").arg(&image.initrd);
-        // `ip=dhcp` is misread by clevis 19; without an interface's name there is nothing to misread.
-        command.args([
-            "-append",
-            "console=ttyS0 quiet net.ifnames=0 ip=:::::eth0:dhcp root=/dev/mapper/cryptroot rw \
-             cryptopts=target=cryptroot,source=/dev/vda,luks,initramfs",
-        ]);
-        command.arg("-drive").arg(format!("file={},format=raw,if=virtio,snapshot=on", disk.display()));
+        command.args(["-append", &format!("console=ttyS0 quiet net.ifnames=0 {line}")]);
+        command.arg("-drive").arg(format!("file={disk},format=raw,if=virtio"));
         command.args(["-netdev", "tap,id=n0,ifname=unlock0,script=no,downscript=no", "-device"]);
         command.arg(format!("virtio-net-pci,netdev=n0,mac={mac},romfile="));
         command.args([

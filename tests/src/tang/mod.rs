@@ -116,11 +116,34 @@ impl Tang {
 
 /// Starts Debian's server on `keys` in `place`: a process per connection, as its socket unit does it.
 pub fn start_upstream(place: &Namespace, lab: &Lab, keys: &Path, listen: SocketAddr) -> Process {
+    start_upstream_at("TCP-LISTEN", "", place, lab, keys, listen)
+}
+
+/// [`start_upstream`] behind TLS, with this certificate and its key (PEM).
+pub fn start_upstream_tls(
+    place: &Namespace,
+    lab: &Lab,
+    keys: &Path,
+    listen: SocketAddr,
+    (certificate, key): (&Path, &Path),
+) -> Process {
+    let options = format!(",cert={},key={},verify=0", certificate.display(), key.display());
+    start_upstream_at("OPENSSL-LISTEN", &options, place, lab, keys, listen)
+}
+
+fn start_upstream_at(
+    door: &str,
+    options: &str,
+    place: &Namespace,
+    lab: &Lab,
+    keys: &Path,
+    listen: SocketAddr,
+) -> Process {
     let program = Path::new(UPSTREAM_PROGRAMS).join("tangd");
     assert!(program.exists(), "{} is missing; its Debian package is tang-common", program.display());
     let mut command = place.command("socat");
     command
-        .arg(format!("TCP-LISTEN:{},bind={},reuseaddr,fork,backlog=128", listen.port(), listen.ip()))
+        .arg(format!("{door}:{},bind={},reuseaddr,fork,backlog=128{options}", listen.port(), listen.ip()))
         .arg(format!("EXEC:{} {}", program.display(), keys.display()));
     let process = Process::start(&mut command, lab.log_file(&format!("upstream-{}", listen.port())))
         .expect("socat starts");

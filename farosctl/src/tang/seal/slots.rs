@@ -1,7 +1,7 @@
 //! `farosctl tang slots …`, and the slots that the site file asks for.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use faros_common::site::TangSlot;
@@ -124,11 +124,7 @@ async fn add(session: &mut Session, kind: SlotKind) -> Result<Exit, Failure> {
             Opener::Passphrase(passphrases.new_passphrase(session, "Passphrase of the new slot: ")?)
         }
         SlotKind::Tang { url, thumbprint, ca, .. } => {
-            let read = |path: PathBuf| {
-                std::fs::read_to_string(&path)
-                    .map_err(|error| Failure::failed(format!("{} cannot be read: {error}", path.display())))
-            };
-            Opener::Tang(Upstream { url, thumbprint, ca: ca.map(read).transpose()? })
+            Opener::Tang(Upstream { url, thumbprint, ca: authorities(ca.as_deref())? })
         }
         SlotKind::Tpm2 { pcr, tcti, .. } => Opener::Tpm2(Tpm2 { pcrs: pcr, tcti }),
     };
@@ -165,14 +161,26 @@ pub(super) fn of_site(
                 };
                 Opener::Passphrase(passphrases.new_passphrase(session, &question)?)
             }
-            TangSlot::Tang { url, thumbprint } => {
-                Opener::Tang(Upstream { url: url.clone(), thumbprint: thumbprint.clone(), ca: None })
+            TangSlot::Tang { url, thumbprint, ca } => {
+                let ca = authorities(ca.as_deref())?;
+                Opener::Tang(Upstream { url: url.clone(), thumbprint: thumbprint.clone(), ca })
             }
             TangSlot::Tpm2 { pcrs } => Opener::Tpm2(Tpm2 { pcrs: pcrs.clone(), tcti: None }),
         };
         slots.push(NewSlot { name, with });
     }
     Ok((slots, tang.threshold.max(1)))
+}
+
+/// The certificates in a file, as the slot keeps them: the file may change or go, and the slot still has to open.
+fn authorities(path: Option<&Path>) -> Result<Option<String>, Failure> {
+    let Some(path) = path else { return Ok(None) };
+    let unusable = |why: &dyn std::fmt::Display| Failure::failed(format!("{}: {why}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|error| unusable(&error))?;
+    if !text.contains("-----BEGIN CERTIFICATE-----") {
+        return Err(unusable(&"no certificate in PEM; name that of the authority, such as a site's ca.crt"));
+    }
+    Ok(Some(text))
 }
 
 /// `word`, or the first of `word-2`, `word-3` … that nobody has.

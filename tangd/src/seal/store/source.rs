@@ -65,6 +65,15 @@ impl KeySource for KeyStore {
         Ok(self.change(|files, _| hide(files, keep))?)
     }
 
+    fn forget(&self, thumbprint: &str) -> Result<Vec<String>, KeysError> {
+        if !self.is_store()? {
+            return self.clear.forget(thumbprint);
+        }
+        // What lies beside the store in clear would bring the key back with the next tidying.
+        self.absorb()?;
+        Ok(self.change(|files, _| forget(files, thumbprint))?)
+    }
+
     /// A store takes the fresh pair and hides the old keys in one step.
     fn rotate(&self) -> Result<Rotated, KeysError> {
         if !self.is_store()? {
@@ -94,6 +103,10 @@ impl KeySource for Arc<KeyStore> {
 
     fn hide_all_but(&self, keep: &[String]) -> Result<Vec<(String, String)>, KeysError> {
         KeyStore::hide_all_but(self, keep)
+    }
+
+    fn forget(&self, thumbprint: &str) -> Result<Vec<String>, KeysError> {
+        KeyStore::forget(self, thumbprint)
     }
 
     fn rotate(&self) -> Result<Rotated, KeysError> {
@@ -132,6 +145,20 @@ fn hide(files: &mut [KeyFile], keep: &[String]) -> Result<Vec<(String, String)>,
         hidden.push((old, new));
     }
     Ok(hidden)
+}
+
+fn forget(files: &mut Vec<KeyFile>, thumbprint: &str) -> Result<Vec<String>, SealError> {
+    let bears =
+        |file: &KeyFile| PrivateJwk::parse(&file.content).is_ok_and(|jwk| jwk.thumbprint() == thumbprint);
+    let (found, kept): (Vec<_>, Vec<_>) = std::mem::take(files).into_iter().partition(bears);
+    *files = kept;
+    if let Some(visible) = found.iter().find(|file| file.is_visible()) {
+        return Err(KeysError::InUse(visible.name.clone()).into());
+    }
+    if found.is_empty() {
+        return Err(KeysError::NoSuchKey(thumbprint.to_owned()).into());
+    }
+    Ok(found.into_iter().map(|file| file.name).collect())
 }
 
 /// The name of a file that is to be added: its own, or one derived from it where that is taken.

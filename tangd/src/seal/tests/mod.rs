@@ -1,6 +1,7 @@
 //! The store as a whole, on a real file system.
 
 mod crash;
+mod keeper;
 mod store;
 mod upstream;
 

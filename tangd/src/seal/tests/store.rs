@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
 use super::*;
-use crate::keys::Keys;
+use crate::keys::{Keys, KeysError};
 use crate::protocol::respond;
 use crate::seal::{FREE_ATTEMPTS, STORE_FILE, SealError, Tpm2};
 
@@ -181,6 +181,31 @@ async fn rotation_hides_the_old_pair_inside_the_store() {
     assert!(held[..2].iter().all(|fresh| keys.iter().all(|key| key.jwk.thumbprint() != *fresh)));
     assert_eq!(leak(directory.path(), &keys), None);
     assert!(store.rotated().is_some());
+}
+
+#[tokio::test]
+async fn a_rotated_key_is_forgotten_inside_the_store_and_beside_it() {
+    let (directory, keys) = sealed(&[slot("operator", WORDS)], 1).await;
+    let store = KeyStore::new(directory.path());
+    let old = keys[3].jwk.thumbprint();
+    assert!(matches!(KeySource::forget(&store, &old), Err(KeysError::Sealed)), "not while it is sealed");
+    store.open_with_passphrase(&passphrase(WORDS)).unwrap();
+    // Left beside the store, it would come back with the next tidying.
+    std::fs::write(directory.path().join(".left.jwk"), &*keys[3].jwk.to_json().unwrap()).unwrap();
+    let before = KeySource::version(&store).unwrap();
+    assert_eq!(KeySource::forget(&store, &old).unwrap(), [keys[3].file.clone()]);
+    assert_ne!(KeySource::version(&store).unwrap().stamp, before.stamp);
+    assert_eq!(store.absorb().unwrap(), 0);
+    assert_eq!(leak(directory.path(), &keys), None);
+    let again = KeyStore::new(directory.path());
+    again.open_with_passphrase(&passphrase(WORDS)).unwrap();
+    let held = thumbprints(&again).unwrap();
+    assert!(!held.contains(&old) && held.len() == 3, "{held:?}");
+
+    let in_use = keys[0].jwk.thumbprint();
+    assert!(matches!(KeySource::forget(&again, &in_use), Err(KeysError::InUse(_))));
+    assert!(matches!(KeySource::forget(&again, &old), Err(KeysError::NoSuchKey(_))));
+    assert_eq!(thumbprints(&again).unwrap().len(), 3, "what is refused changes nothing");
 }
 
 #[tokio::test]

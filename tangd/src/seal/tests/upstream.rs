@@ -14,15 +14,15 @@ use crate::protocol::respond;
 use crate::seal::{SealError, Upstream};
 
 /// A Tang server of few words: one request for each connection.
-struct Server {
+pub(super) struct Server {
     address: SocketAddr,
-    up: Arc<AtomicBool>,
+    pub(super) up: Arc<AtomicBool>,
     recoveries: Arc<AtomicUsize>,
     thumbprint: String,
     _directory: TempDir,
 }
 
-async fn server() -> Server {
+pub(super) async fn server() -> Server {
     let (directory, sourced) = directory();
     let keys = Keys::new(Box::new(KeyDirectory::new(directory.path())));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -64,7 +64,7 @@ fn upstream(server: &Server) -> Upstream {
     Upstream { url: format!("http://{}", server.address), thumbprint: server.thumbprint.clone(), ca: None }
 }
 
-fn tang_slot(server: &Server) -> NewSlot {
+pub(super) fn tang_slot(server: &Server) -> NewSlot {
     NewSlot { name: "hq".to_owned(), with: Opener::Tang(upstream(server)) }
 }
 
