@@ -13,6 +13,10 @@ pub(crate) fn sent_to(port: u16) -> Vec<Vec<u8>> {
     let mut seeds: Vec<Vec<u8>> = Vec::new();
     for entry in entries {
         let path = entry.expect("a folder can be listed").path();
+        // Captures of other kinds stand in folders of their own.
+        if path.extension().is_none_or(|kind| kind != "pcap") {
+            continue;
+        }
         let sent = pcap::datagrams(&path).into_iter().filter(|sent| sent.destination.1 == port);
         // A load generator sends thousands of one kind.
         seeds.extend(sent.map(|sent| sent.payload).take(12));

@@ -64,7 +64,7 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
             ("balance", "random-two") => balance = Balance::RandomTwo,
             ("balance", "source") => balance = Balance::Source,
             ("congestion", value) => {
-                settings.congestion = Some(value.to_owned()).filter(|name| !name.is_empty())
+                settings.congestion = Some(value.to_owned()).filter(|name| !name.is_empty());
             }
             ("first-byte", value) => settings.first_byte = Some(Duration::from_secs(value.parse()?)),
             ("idle", value) => settings.idle = Duration::from_secs(value.parse()?),

@@ -73,7 +73,7 @@ impl Config {
             vip: site.lan.vip.into(),
             surroundings: Surroundings {
                 lan_interface: site.lan.interface.clone(),
-                lan: networks(site),
+                lan: own_addresses(site),
                 wan_interface: site.wan.as_ref().map(|wan| wan.interface.clone()),
                 gateway: site.gateway.enable && site.gateway.mode != GatewayMode::Off,
             },
@@ -227,9 +227,12 @@ fn published(site: &Site, frontend: &Frontend) -> bool {
     })
 }
 
+fn own_addresses(site: &Site) -> Vec<IpNet> {
+    std::iter::once(IpNet::V4(site.lan.address)).chain(site.lan.address6.map(IpNet::V6)).collect()
+}
+
 fn networks(site: &Site) -> Vec<IpNet> {
-    let six = site.lan.address6.map(|address| IpNet::V6(address.trunc()));
-    std::iter::once(IpNet::V4(site.lan.prefix())).chain(six).collect()
+    own_addresses(site).iter().map(IpNet::trunc).collect()
 }
 
 /// The networks of the LAN, and this host.

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use faros_tests::site::N1;
-use faros_tests::tang::machine::{INIT, Machine, image, install_image, keep_empty_disk};
+use faros_tests::tang::machine::{INIT, Machine, empty_disk, image, install_image};
 use faros_tests::tang::{OURS, Tang};
 use serde_json::json;
 
@@ -30,7 +30,7 @@ fn ignition_makes_the_disk_that_unlocks_itself_at_the_next_start() {
         "ignition": { "version": "3.2.0" },
         "storage": {
             "luks": [{ "name": "root", "device": "/dev/vda", "wipeVolume": true, "clevis": { "tang": tang } }],
-            "filesystems": [{ "device": "/dev/mapper/root", "format": "ext4", "path": "/", "wipeFilesystem": true }],
+            "filesystems": [{ "device": "/dev/mapper/root", "format": "ext4", "wipeFilesystem": true }],
             "directories": directories,
             "files": [
                 file("/bin/busybox", "http://192.168.8.1:8080/test/busybox".to_owned()),
@@ -40,9 +40,9 @@ fn ignition_makes_the_disk_that_unlocks_itself_at_the_next_start() {
     });
     std::fs::write(site.lab.boot_root().join("test/secret.ign"), config.to_string()).unwrap();
 
-    let disk = keep_empty_disk(&site);
+    let disk = empty_disk(&site);
     let mut machine = Machine::install(&site, &installer, &disk, N1.0);
-    machine.wait(INSTALL_MAX, "it is installed", |machine| machine.said().contains("FAROS-INSTALLED umount"));
+    machine.wait(INSTALL_MAX, "it is installed", |machine| machine.said().contains("FAROS-INSTALLED"));
     drop(machine);
     println!("installed");
 

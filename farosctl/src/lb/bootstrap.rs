@@ -25,5 +25,5 @@ pub(super) async fn run(session: &mut Session, only: Option<&str>, verb: &str) -
         let (server, what) = ("bootstrap".to_owned(), what.to_owned());
         outcomes.push(Outcome { frontend, server, done: reason.is_none(), reason, what });
     }
-    finish(session, Outcomes { outcomes })
+    finish(session, &Outcomes { outcomes })
 }

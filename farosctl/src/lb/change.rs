@@ -96,7 +96,7 @@ async fn each(
         let (name, what) = (server.name.clone(), what.to_owned());
         outcomes.push(Outcome { frontend, server: name, done: reason.is_none(), reason, what });
     }
-    finish(session, Outcomes { outcomes })
+    finish(session, &Outcomes { outcomes })
 }
 
 pub(super) async fn add(
@@ -121,12 +121,12 @@ pub(super) async fn add(
         reason,
         what: what.to_owned(),
     };
-    finish(session, Outcomes { outcomes: vec![outcome] })
+    finish(session, &Outcomes { outcomes: vec![outcome] })
 }
 
-pub(super) fn finish(session: &mut Session, outcomes: Outcomes) -> Result<Exit, Failure> {
+pub(super) fn finish(session: &mut Session, outcomes: &Outcomes) -> Result<Exit, Failure> {
     let all = outcomes.outcomes.iter().all(|outcome| outcome.done);
-    session.show(&outcomes)?;
+    session.show(outcomes)?;
     Ok(if all { Exit::Done } else { Exit::Failed })
 }
 

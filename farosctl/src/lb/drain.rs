@@ -65,7 +65,7 @@ pub(super) async fn run(
         });
     }
     if !wait || outcomes.iter().any(|outcome| !outcome.done) {
-        return finish(session, Outcomes { outcomes });
+        return finish(session, &Outcomes { outcomes });
     }
     await_end(session, server, &fronts, timeout).await
 }

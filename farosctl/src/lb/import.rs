@@ -1,7 +1,7 @@
 //! `farosctl lb import`: a haproxy.cfg as front ends of the site file.
 
 use std::io::Read;
-use std::net::{IpAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::Path;
 
 use faros_common::site::{ClusterKind, Site};
@@ -63,7 +63,7 @@ fn derived(site: &Site) -> Vec<u16> {
         return Vec::new();
     }
     let fronts = site.lb.frontends.iter().filter(|front| front.derived);
-    fronts.flat_map(|front| front.listen.iter().map(|socket| socket.port())).collect()
+    fronts.flat_map(|front| front.listen.iter().map(SocketAddr::port)).collect()
 }
 
 /// The address of a machine of the site, by its whole name or its first label.

@@ -95,6 +95,12 @@ impl Lab {
         let (bastion, lan) = (&self.bastion, &self.site.lan);
         // Duplicate address detection would keep the fresh addresses unusable for seconds.
         bastion.run("sh", ["-c", "echo 0 >/proc/sys/net/ipv6/conf/default/accept_dad || true"])?;
+        // What one machine on the bridge says to another is none of the bastion's rules' business; where the host has the
+        // bridge filter, a new namespace begins with it on.
+        bastion.run(
+            "sh",
+            ["-c", "for f in /proc/sys/net/bridge/bridge-nf-call-*; do [ ! -e $f ] || echo 0 >$f; done"],
+        )?;
         // An address of its own: otherwise the bridge takes the lowest of its ports', and changes it under
         // living connections whenever a machine is plugged in.
         bastion.ip(&format!(

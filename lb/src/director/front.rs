@@ -86,9 +86,9 @@ impl FrontState {
         state
     }
 
-    /// Takes a new configuration over; what stays the same server stays the same object. Returns the servers that are
-    /// gone, and whether the planes must be told of the front end itself.
-    pub(super) fn take(&mut self, config: FrontConfig, now: Instant) -> (Vec<Arc<Server>>, bool) {
+    /// Takes a new configuration over; what stays the same server stays the same object. Returns whether the planes must
+    /// be told of the front end itself. Connections of servers that are gone go on.
+    pub(super) fn take(&mut self, config: FrontConfig, now: Instant) -> bool {
         let changed = config.listen != self.config.listen || config.settings != self.config.settings;
         if changed {
             self.front = Arc::new(Front {
@@ -101,10 +101,8 @@ impl FrontState {
         }
         let memory = self.memory();
         self.config = config;
-        let before: Vec<Arc<Server>> = self.members.iter().map(|member| Arc::clone(&member.server)).collect();
         self.hire(&memory, now);
-        let gone = before.into_iter().filter(|server| self.member(server).is_none()).collect();
-        (gone, changed)
+        changed
     }
 
     /// Makes the list of members anew: those of the site file without the removed ones, then those that operators added.

@@ -15,6 +15,7 @@
 //! be remembered, one tells of connections that ended. All end with the process. A check task that is cancelled counts
 //! as not made.
 
+mod forward;
 mod front;
 mod observer;
 mod operator;
@@ -311,7 +312,7 @@ impl Drop for Open<'_> {
     fn drop(&mut self) {
         let verdict = self.verdict.take();
         tasks::contain("director", || {
-            self.director.lock().checked(&self.subjects, verdict.as_ref(), clock::now())
+            self.director.lock().checked(&self.subjects, verdict.as_ref(), clock::now());
         });
         self.director.nudge();
     }

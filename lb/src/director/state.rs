@@ -7,10 +7,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use faros_common::events::{Event, Events};
-use faros_common::site::Plane;
-use tracing::{info, warn};
+use tracing::info;
 
-use super::front::{Choice, FrontState, Member};
+use super::front::{FrontState, Member};
 use super::planes::{Planes, Sockets};
 use crate::checks::{Failure, Probe};
 use crate::config::Config;
@@ -19,8 +18,6 @@ use crate::protocol::health::{Change, Condition, Outcome};
 use crate::protocol::roster::{Offer, Retirement, Serving, Tier};
 use crate::store::{FrontMemory, Memory};
 
-/// After the kernel refused a change, it is asked again after this time.
-const KERNEL_RETRY: Duration = Duration::from_secs(5);
 /// After a check that this host could not make, the next attempt.
 const LOCAL_RETRY: Duration = Duration::from_millis(500);
 
@@ -42,11 +39,11 @@ pub(super) struct State {
     pub(super) unsaved: bool,
     /// Why the kernel refused the latest change.
     pub(super) kernel_trouble: Option<String>,
-    kernel_stale: bool,
-    kernel_retry: Option<Instant>,
+    pub(super) kernel_stale: bool,
+    pub(super) kernel_retry: Option<Instant>,
     local_retry: Option<Instant>,
-    planes: Arc<dyn Planes>,
-    events: Events,
+    pub(super) planes: Arc<dyn Planes>,
+    pub(super) events: Events,
 }
 
 impl State {
@@ -104,8 +101,7 @@ impl State {
             match before.iter().position(|front| front.config.name == wanted.name) {
                 Some(index) => {
                     let mut front = before.remove(index);
-                    let (_, tell) = front.take(wanted.clone(), now);
-                    changed.push(tell);
+                    changed.push(front.take(wanted.clone(), now));
                     self.fronts.push(front);
                 }
                 None => {
@@ -348,99 +344,6 @@ impl State {
     /// Ends the connections of `server`.
     pub(super) fn hang_up(&self, server: &Arc<Server>, cut: Cut) {
         self.planes.hang_up(server, cut);
-    }
-
-    /// Who forwards for the front end; decided anew when it, its servers or the configuration change.
-    pub(super) fn choose(&mut self, index: usize) {
-        let front = &self.fronts[index];
-        let wish = front.wish();
-        let user = |because: String| Choice { kernel: false, because };
-        let choice = match front.config.plane {
-            Plane::User => user("the site file says so".to_owned()),
-            Plane::Kernel => match self.planes.obstacle(&wish) {
-                Some(obstacle) => user(format!("the site file asks for the kernel, but: {obstacle}")),
-                None => Choice { kernel: true, because: "the site file says so".to_owned() },
-            },
-            Plane::Auto => match front.config.needs_user_plane {
-                Some(need) => user(need.to_owned()),
-                None => match self.planes.obstacle(&wish) {
-                    Some(obstacle) => user(obstacle),
-                    None => Choice { kernel: true, because: "nothing speaks against it".to_owned() },
-                },
-            },
-        };
-        if choice == front.choice {
-            return;
-        }
-        let plane = if choice.kernel { "kernel" } else { "user" };
-        let name = front.config.name.to_string();
-        if front.config.plane == Plane::Kernel && !choice.kernel {
-            warn!(
-                event = "lb_plane_chosen",
-                frontend = name,
-                plane,
-                because = choice.because,
-                "plane chosen"
-            );
-        } else {
-            info!(
-                event = "lb_plane_chosen",
-                frontend = name,
-                plane,
-                because = choice.because,
-                "plane chosen"
-            );
-        }
-        let event = Event::new("lb_plane_chosen").with("frontend", name).with("plane", plane);
-        self.events.emit(event.with("reason", choice.because.as_str()));
-        self.fronts[index].choice = choice;
-        self.kernel_stale = true;
-    }
-
-    /// Rules for the front ends of the kernel, where they are not as they should be.
-    fn drive_kernel(&mut self, now: Instant) {
-        if !self.kernel_stale || self.suspended || self.kernel_retry.is_some() {
-            return;
-        }
-        let wishes: Vec<_> =
-            self.fronts.iter().filter(|front| front.choice.kernel).map(FrontState::wish).collect();
-        match self.planes.apply(&wishes) {
-            Ok(()) => {
-                self.kernel_stale = false;
-                if self.kernel_trouble.take().is_some() {
-                    info!(event = "lb_kernel_healed", "the kernel forwards as it should again");
-                    self.events.emit(Event::new("lb_kernel_healed"));
-                }
-            }
-            Err(reason) => {
-                if self.kernel_trouble.as_ref() != Some(&reason) {
-                    warn!(
-                        event = "lb_kernel_failed",
-                        reason, "the kernel refused a change; it forwards as before"
-                    );
-                    self.events.emit(Event::new("lb_kernel_failed").with("reason", reason.as_str()));
-                }
-                self.kernel_trouble = Some(reason);
-                self.kernel_retry = Some(now + KERNEL_RETRY);
-            }
-        }
-    }
-
-    /// Has every front end served on its sockets.
-    pub(super) fn serve_all(&self) {
-        for index in 0..self.fronts.len() {
-            self.serve(index);
-        }
-    }
-
-    fn serve(&self, index: usize) {
-        let front = &self.fronts[index].front;
-        match self.sockets.duplicates(&front.listen) {
-            Ok(listeners) => self.planes.serve(Arc::clone(front), listeners),
-            Err(error) => {
-                warn!(event = "lb_listen_failed", frontend = %front.name, %error, "a front end is not served");
-            }
-        }
     }
 
     fn tell_tier(&self, index: usize, before: Option<Tier>, after: Option<Tier>) {

@@ -5,6 +5,9 @@ use std::ops::RangeInclusive;
 use super::words::Line;
 use super::{Findings, quoted};
 
+/// No server is asked how it is under a longer path.
+const PATH_MAX: usize = 1024;
+
 /// What a check speaks beside TCP.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Speaks {
@@ -87,7 +90,7 @@ impl CheckLines {
                         }
                         "hdr" => match (words.next().unwrap_or_default(), words.next().unwrap_or_default()) {
                             (name, value) if name.eq_ignore_ascii_case("host") => {
-                                self.host = Some(value.to_owned())
+                                self.host = Some(value.to_owned());
                             }
                             (name, _) => found.unsupported(
                                 line.number,
@@ -135,6 +138,7 @@ impl CheckLines {
             return;
         }
         if uri.starts_with('/')
+            && uri.len() <= PATH_MAX
             && uri.is_ascii()
             && !uri.contains(char::is_whitespace)
             && !uri.contains(char::is_control)
@@ -154,7 +158,7 @@ impl CheckLines {
         while let Some(word) = words.next() {
             match word {
                 "port" => {
-                    self.port = words.next().and_then(|port| port.parse().ok()).filter(|port| *port > 0)
+                    self.port = words.next().and_then(|port| port.parse().ok()).filter(|port| *port > 0);
                 }
                 "ssl" => self.tls = true,
                 "sni" => self.host = words.next().map(str::to_owned),
@@ -193,7 +197,7 @@ impl CheckLines {
                     }
                 }
                 "string" => {
-                    self.body = words.next().map(str::to_owned).filter(|text| !text.trim().is_empty())
+                    self.body = words.next().map(str::to_owned).filter(|text| !text.trim().is_empty());
                 }
                 other => {
                     found.unsupported(

@@ -14,6 +14,8 @@ use super::{ENTRIES_MAX, FRONTENDS_MAX, Findings, Options, quoted};
 
 /// A label of DNS has no more octets.
 const NAME_MAX: usize = 63;
+/// PATH_MAX of Linux, without the final zero.
+const PATH_MAX: usize = 4095;
 /// Checks without `inter`, `rise` and `fall`.
 const INTERVAL: Duration = Duration::from_secs(2);
 const RISE: u32 = 2;
@@ -342,8 +344,9 @@ fn check(back: &Proxy, settings: &ServerOptions, found: &mut Findings) -> Check 
     }
     let http = kind != CheckKind::Tcp;
     let https = kind == CheckKind::Https;
-    let ca = settings.ca.clone().filter(|path| https && !settings.verify_none && path.starts_with('/'));
-    if ca.is_none() && https && !settings.verify_none && settings.ca.is_some() {
+    let wanted = settings.ca.clone().filter(|_| https && !settings.verify_none);
+    let ca = wanted.clone().filter(|path| is_absolute(path));
+    if ca.is_none() && wanted.is_some() {
         found.unsupported(back.line, "ca-file is no absolute path", "give check.ca one");
     }
     let name = settings.server_name.clone().or_else(|| lines.host.clone());
@@ -384,6 +387,14 @@ fn check(back: &Proxy, settings: &ServerOptions, found: &mut Findings) -> Check 
         ca,
         server_name: name.filter(|name| http && plain(name)),
     }
+}
+
+/// A path as the site file takes it.
+fn is_absolute(path: &str) -> bool {
+    path.starts_with('/')
+        && path.len() <= PATH_MAX
+        && !path.chars().any(char::is_control)
+        && !path.split('/').any(|part| part == "..")
 }
 
 fn bounded(at: At<Duration>, min_millis: u64, max_millis: u64, found: &mut Findings) -> Duration {

@@ -163,7 +163,7 @@ impl Proxy {
                 }
             }
             "default_backend" => {
-                self.default_backend = Some(At { value: line.word(1).to_owned(), line: number })
+                self.default_backend = Some(At { value: line.word(1).to_owned(), line: number });
             }
             "use_backend" if line.words.len() == 2 => {
                 self.default_backend = Some(At { value: line.word(1).to_owned(), line: number });
@@ -187,7 +187,7 @@ impl Proxy {
             "maxconn" => match line.word(1).parse() {
                 Ok(value) => self.max_connections = Some(At { value, line: number }),
                 Err(_) => {
-                    found.unsupported(number, format!("{} is no number", quoted(line.word(1))), "give one")
+                    found.unsupported(number, format!("{} is no number", quoted(line.word(1))), "give one");
                 }
             },
             "timeout" => self.timeout(line, found),

@@ -232,6 +232,18 @@ fn a_cluster_that_is_served_badly_is_told_so() {
 }
 
 #[test]
+fn no_path_that_the_site_file_refuses_is_taken_over() {
+    for ca in ["ca.pem", "/etc/../ca.pem", "/a\\x02b"] {
+        let text = format!(
+            "listen l\n bind 192.168.8.2:5000\n option httpchk GET /x\n server a 192.168.8.60:5000 check check-ssl ca-file {ca}\n"
+        );
+        let import = imported(&text);
+        assert_eq!(loaded(&import).lb.frontends[0].check.ca, None, "{ca}");
+        assert_eq!(severity(&import, 1, "ca-file is no absolute path"), Severity::Unsupported);
+    }
+}
+
+#[test]
 fn a_monstrous_file_is_bounded() {
     let text = "frontend f\n".to_owned() + &"nonsense x\n".repeat(5000);
     assert_eq!(imported(&text).findings.len(), FINDINGS_MAX + 1);

@@ -179,7 +179,9 @@ impl Compiler<'_> {
         self.chain(servers::HIDE, None, vec![Rule::new().masquerade()]);
         // Only who comes in from the LAN is believed to be of the LAN: a forged source keeps its face.
         let mut hairpin = vec![Rule::new().came_in_elsewhere_than(&self.lan_side()).back()];
-        hairpin.extend(self.site.lan.iter().map(|&prefix| Rule::new().source_in(prefix).masquerade()));
+        // By its address: what is masqueraded is forgotten whenever the interface goes down for a moment.
+        hairpin
+            .extend(self.site.lan.iter().map(|&own| Rule::new().source_in(own).translate_from(own.addr())));
         self.chain(servers::HIDE_LAN, None, hairpin);
     }
 

@@ -107,7 +107,7 @@ fn connections_go_to_servers_in_turn_and_sources_are_kept() {
 fn ipv6_too() {
     let stage = Stage::set();
     two_servers(&stage);
-    let site = Surroundings { lan: vec!["fd00::/64".parse().unwrap()], ..surroundings() };
+    let site = Surroundings { lan: vec!["fd00::1/64".parse().unwrap()], ..surroundings() };
     let plane = open(&stage, site);
     let service = format!("[{VIP6}]:6443");
     apply(&stage, &plane, &[front("api", &service, &[A6, B6], Balance::RoundRobin)]);

@@ -1,6 +1,6 @@
 //! Words for rules: what `nft` would say in a line.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use faros_common::netlink::nftables::{
     Bitwise, ConnTrackKey, Direction, DynamicOperation, DynamicSet, Expression, Fib, Hash, HashKind, Lookup,
@@ -252,6 +252,20 @@ impl Rule {
                 family: Family::of(server.ip()).protocol(),
                 addresses: Some((address, None)),
                 ports: Some((port, None)),
+                flags: NatFlags::default(),
+            }),
+        ])
+    }
+
+    /// `snat to address`
+    pub(super) fn translate_from(self, own: IpAddr) -> Vec<Expression> {
+        self.done([
+            Expression::immediate(Register::R1, octets(own)),
+            Expression::Nat(Nat {
+                kind: NatKind::Source,
+                family: Family::of(own).protocol(),
+                addresses: Some((Register::R1, None)),
+                ports: None,
                 flags: NatFlags::default(),
             }),
         ])

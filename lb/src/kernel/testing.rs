@@ -12,7 +12,7 @@ use crate::pool::{Front, FrontCounters, Limits, Roster, Server, Settings, Slot};
 pub(super) fn surroundings() -> Surroundings {
     Surroundings {
         lan_interface: "lan0".to_owned(),
-        lan: vec!["10.0.0.0/24".parse().unwrap()],
+        lan: vec!["10.0.0.1/24".parse().unwrap()],
         wan_interface: Some("wan0".to_owned()),
         gateway: true,
     }

@@ -13,7 +13,7 @@ use crate::pool::{Front, Roster, Server};
 pub struct Surroundings {
     /// The interface of the LAN.
     pub lan_interface: String,
-    /// The networks of the LAN.
+    /// The networks of the LAN, each with this host's own address in it.
     pub lan: Vec<IpNet>,
     /// The interface of the WAN.
     pub wan_interface: Option<String>,

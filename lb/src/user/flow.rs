@@ -141,7 +141,7 @@ impl Flow {
                 break Stop::Waiting;
             } else if self.octets - before >= TURN as u64 {
                 break Stop::Turn;
-            } else if self.long_reads >= LONG_READS && !self.copies && self.pipe(from, to, core) {
+            } else if self.long_reads >= LONG_READS && self.may_splice() && self.pipe(from, to, core) {
                 self.fill_pipe(from)
             } else {
                 self.copy(from, to, core)
@@ -244,10 +244,15 @@ impl Flow {
         self.sends = self.sends.saturating_add(1);
     }
 
+    /// Splicing never gets past an urgent octet, which reading leaves out.
+    fn may_splice(&self) -> bool {
+        !self.copies && !self.urgent
+    }
+
     fn pipe(&mut self, from: BorrowedFd<'_>, to: BorrowedFd<'_>, core: &mut Core) -> bool {
         if !self.bounded {
             self.bounded = true;
-            core.shared.option(sockets::bound_memory(from, to));
+            core.shared.option(&sockets::bound_memory(from, to));
         }
         if self.pipe.is_none() {
             self.pipe = core.pipes.take();
@@ -263,7 +268,8 @@ impl Flow {
         let Some(pipe) = &self.pipe else { return Ok(()) };
         let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
         match retry(|| splice(from, None, &pipe.write, None, PIECE, flags)) {
-            Ok(0) => self.ended = true,
+            // The end of the stream, or an urgent octet before it that no event has told of yet: reading knows.
+            Ok(0) => self.copies = true,
             Ok(count) => {
                 self.in_pipe = count as u32;
                 self.octets += count as u64;

@@ -1,7 +1,7 @@
 //! Accepting: some connections per turn, within the limits of the front end and of the process. Who does not fit waits in
 //! the kernel's queue; nothing spins while they do.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,10 +11,10 @@ use rustix::io::Errno;
 use rustix::net::acceptfrom_with;
 
 use super::session::Session;
-use super::shared::{Core, Served};
+use super::shared::{Core, Served, contains};
 use super::slab::{Key, Slab};
 use super::sockets;
-use crate::pool::{Cut, FrontCounters, Settings};
+use crate::pool::Cut;
 
 /// Connections accepted in one turn at most.
 const BATCH_MAX: u32 = 64;
@@ -127,30 +127,30 @@ impl Listener {
         let (client, peer) = match accepted {
             Ok((client, peer)) => (client, peer.and_then(|peer| SocketAddr::try_from(peer).ok())),
             Err(error) => {
-                counters.active.fetch_sub(1, Ordering::Relaxed);
+                self.served.leave(&core.shared);
                 core.shared.give_descriptors(2);
                 return Err(if sockets::is_shortage(error) { Full::Short } else { Full::Empty });
             }
         };
         counters.accepted.fetch_add(1, Ordering::Relaxed);
-        let refusal = match peer {
-            None => Some(Cut::Internal),
-            Some(peer) if !is_allowed(settings, peer.ip()) => Some(Cut::Source),
-            Some(peer) => match settings.limits.per_source {
-                Some(most) if !self.served.sources.enter(peer.ip(), most) => Some(Cut::Limit),
-                _ => None,
-            },
+        // Where a PROXY header follows, the client that it names counts.
+        let admission = match peer {
+            None => Err(Cut::Internal),
+            Some(peer) if contains(&settings.proxy_in, peer.ip()) => Ok(false),
+            Some(peer) => self.served.admit(peer.ip()),
         };
-        match (refusal, peer) {
-            (None, Some(peer)) => {
-                let counts = settings.limits.per_source.is_some();
+        match (admission, peer) {
+            (Ok(counts), Some(peer)) => {
                 let served = Arc::clone(&self.served);
                 begun.push(
                     sessions.insert_with(|key| Session::new(key, client, peer, served, counts, core.now)),
                 );
             }
-            (cut, _) => {
-                refuse(&client, cut.unwrap_or(Cut::Internal), counters);
+            (admission, _) => {
+                sockets::reset_on_close(client.as_fd());
+                let cut = admission.err().unwrap_or(Cut::Internal);
+                counters.ended[cut as usize].fetch_add(1, Ordering::Relaxed);
+                self.served.leave(&core.shared);
                 core.shared.give_descriptors(2);
             }
         }
@@ -163,28 +163,15 @@ impl Listener {
             return Err(Full::Short);
         }
         let front = &self.served.front;
+        let most = front.settings.limits.connections;
+        let one_more = |active| (active < most).then_some(active + 1);
         for _ in 0..2 {
-            if front.counters.active.fetch_add(1, Ordering::Relaxed) < front.settings.limits.connections {
+            if front.counters.active.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more).is_ok() {
                 return Ok(());
             }
-            front.counters.active.fetch_sub(1, Ordering::Relaxed);
             // Said before looking again: whoever ends a connection meanwhile calls us.
             self.served.crowded.store(true, Ordering::SeqCst);
         }
         Err(Full::Crowded)
     }
-}
-
-fn is_allowed(settings: &Settings, address: IpAddr) -> bool {
-    let allow = &settings.allow;
-    allow.is_empty() || {
-        let address = address.to_canonical();
-        allow.iter().any(|network| network.contains(&address))
-    }
-}
-
-fn refuse(client: &OwnedFd, cut: Cut, counters: &FrontCounters) {
-    sockets::reset_on_close(client.as_fd());
-    counters.ended[cut as usize].fetch_add(1, Ordering::Relaxed);
-    counters.active.fetch_sub(1, Ordering::Relaxed);
 }

@@ -5,9 +5,10 @@ use std::os::fd::OwnedFd;
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 
 /// Pipes of one loop at most; whoever finds none copies.
-const PIPES_MAX: usize = 64;
-/// Room of a pipe. The kernel counts it in pages, but a page's place may hold much more of a received segment.
-const PIPE_ROOM: usize = 256 * 1024;
+const PIPES_MAX: usize = 32;
+/// Room of a pipe. The kernel counts it in pages, but what is in a page's place may be less or more: a part of a segment
+/// that the network card has received, or many of them that were put together.
+const PIPE_ROOM: usize = 512 * 1024;
 
 /// A pipe that octets go through on their way from one socket to the other.
 pub(super) struct Pipe {

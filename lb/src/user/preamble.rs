@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 
 use super::session::{Phase, Session, Step, note};
-use super::shared::{Core, Micros};
+use super::shared::{Core, Micros, contains};
 use crate::pool::{Cut, ProxyOut};
 use crate::protocol::proxy::{self, HEADER_LEN_MAX, Progress, Reason, Version};
 
@@ -31,8 +31,7 @@ impl Session {
         if expects.is_empty() {
             return self.search(core);
         }
-        let address = self.peer.ip().to_canonical();
-        if expects.iter().any(|network| network.contains(&address)) {
+        if contains(expects, self.peer.ip()) {
             self.phase = Phase::Header;
             core.arm(self.key.index, core.now + HEADER_WITHIN);
             self.register_client(core)
@@ -60,6 +59,7 @@ impl Session {
                 if let Some((client, local)) = ends {
                     self.search.get_or_insert_default().ends = Some(Ends { client, local });
                 }
+                self.counts_for_source = self.served.admit(self.source().ip())?;
                 self.search(core)
             }
             Progress::Incomplete if !self.up.ending => Ok(()),

@@ -177,7 +177,7 @@ impl Reactor {
         for command in self.mailbox().collect() {
             match command {
                 Command::Listen { id, socket, served, is_shared } => {
-                    self.listen(id, socket, &served, is_shared)
+                    self.listen(id, socket, &served, is_shared);
                 }
                 Command::Update { id, served } => {
                     if let Some(listener) = self.find(id).and_then(|key| self.listeners.get_mut(key)) {
@@ -200,9 +200,8 @@ impl Reactor {
 
     fn listen(&mut self, id: u64, socket: OwnedFd, served: &Arc<Served>, is_shared: bool) {
         let served = Arc::clone(served);
-        let key = self.listeners.insert_with(|key| Listener::new(id, socket, served, is_shared, key));
+        self.listeners.insert_with(|key| Listener::new(id, socket, served, is_shared, key));
         self.resume();
-        debug_assert!(self.listeners.get_mut(key).is_some(), "just made");
     }
 
     fn close(&mut self, id: u64, last_round: bool) {
@@ -249,5 +248,80 @@ impl Reactor {
         mailbox.pipes_idle.store(idle, Ordering::Relaxed);
         mailbox.pipes_refused.store(self.core.pipes.refused, Ordering::Relaxed);
         mailbox.memory.store(self.sessions.memory(), Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::net::{TcpListener, TcpStream};
+    use std::sync::atomic::AtomicBool;
+
+    use arc_swap::ArcSwap;
+    use faros_common::site::Balance;
+
+    use super::super::sources::Sources;
+    use super::*;
+    use crate::pool::{
+        ConnectFailure, ConnectionEnd, Front, FrontCounters, Limits, Observer, Roster, Server, Settings,
+    };
+
+    struct Deaf;
+
+    impl Observer for Deaf {
+        fn connect_failed(&self, _server: &Arc<Server>, _failure: ConnectFailure) {}
+        fn connect_succeeded(&self, _server: &Arc<Server>) {}
+        fn ended(&self, _end: &ConnectionEnd) {}
+    }
+
+    fn served() -> Arc<Served> {
+        let time = std::time::Duration::from_secs(5);
+        let settings = Settings {
+            connect: time,
+            idle: time,
+            first_byte: None,
+            limits: Limits { connections: 10, per_source: None },
+            allow: Vec::new(),
+            proxy_in: Vec::new(),
+            proxy_out: None,
+            congestion: None,
+            log: false,
+            close_on_down: true,
+        };
+        let front = Front {
+            name: "test".into(),
+            listen: Vec::new(),
+            settings,
+            roster: Arc::new(ArcSwap::from_pointee(Roster::empty(Balance::RoundRobin))),
+            counters: Arc::new(FrontCounters::default()),
+        };
+        let sources = Arc::new(Sources::new());
+        Arc::new(Served { front: Arc::new(front), sources, crowded: Arc::new(AtomicBool::new(false)) })
+    }
+
+    #[test]
+    fn a_defect_costs_one_connection_and_no_other() {
+        let shared = Arc::new(Shared::new(1, Arc::new(Deaf)).unwrap());
+        let mut reactor = Reactor::new(0, Arc::clone(&shared)).unwrap();
+        let served = served();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut begin = || {
+            let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let (accepted, peer) = listener.accept().unwrap();
+            assert!(shared.take_descriptors(2));
+            served.front.counters.active.fetch_add(1, Ordering::Relaxed);
+            let (accepted, served) = (OwnedFd::from(accepted), Arc::clone(&served));
+            let make = |key| Session::new(key, accepted, peer, served, false, 0);
+            (client, reactor.sessions.insert_with(make))
+        };
+        let (mut broken, broken_key) = begin();
+        let (_other, other_key) = begin();
+        reactor.with(broken_key, |_, _| panic!("on purpose"));
+        assert!(broken.read(&mut [0; 1]).is_err(), "reset");
+        assert!(reactor.sessions.get_mut(broken_key).is_none());
+        assert!(reactor.sessions.get_mut(other_key).is_some());
+        let counters = &served.front.counters;
+        assert_eq!(counters.ended[Cut::Internal as usize].load(Ordering::Relaxed), 1);
+        assert_eq!(counters.active.load(Ordering::Relaxed), 1);
     }
 }

@@ -52,7 +52,7 @@ impl Registry {
             close(&socket, true, shared);
         }
         for socket in &sockets {
-            shared.option(sockets::prepare_listener(&socket.listener, settings));
+            shared.option(&sockets::prepare_listener(&socket.listener, settings));
             for &number in &socket.loops {
                 let command = Command::Update { id: socket.id, served: Arc::clone(&served) };
                 shared.mailboxes[number].post(command);
@@ -68,7 +68,7 @@ impl Registry {
         for (address, listeners) in by_address {
             let loops = distribute(listeners.len(), shared.mailboxes.len());
             for (listener, loops) in listeners.into_iter().zip(loops) {
-                shared.option(sockets::prepare_listener(&listener, settings));
+                shared.option(&sockets::prepare_listener(&listener, settings));
                 self.next_id += 1;
                 let socket = Socket { id: self.next_id, address, listener, loops };
                 open(&socket, &served, shared);

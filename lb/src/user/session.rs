@@ -55,7 +55,7 @@ pub(super) struct Session {
     is_settled: bool,
     is_looked_at: bool,
     is_patient: bool,
-    counts_for_source: bool,
+    pub(super) counts_for_source: bool,
     /// A PROXY header at the beginning would be a lie.
     pub(super) inspects: bool,
     pub(super) client: OwnedFd,
@@ -297,8 +297,8 @@ impl Session {
     fn settle(&mut self, core: &Core) {
         self.is_settled = true;
         if let Some(server) = &self.server {
-            core.shared.option(sockets::keep_alive(server.as_fd()));
-            core.shared.option(sockets::congestion(server.as_fd(), &self.served.front.settings));
+            core.shared.option(&sockets::keep_alive(server.as_fd()));
+            core.shared.option(&sockets::congestion(server.as_fd(), &self.served.front.settings));
         }
     }
 
@@ -315,7 +315,7 @@ impl Session {
         if patient != self.is_patient {
             self.is_patient = patient;
             for socket in sockets {
-                core.shared.option(sockets::be_patient(socket, patient));
+                core.shared.option(&sockets::be_patient(socket, patient));
             }
         }
         self.is_looked_at = !waits;
@@ -352,7 +352,6 @@ impl Session {
         let served = &self.served;
         let counters = &served.front.counters;
         counters.ended[cut as usize].fetch_add(1, Ordering::Relaxed);
-        counters.active.fetch_sub(1, Ordering::Relaxed);
         if let Some(server) = &self.backend {
             server.counters.active.fetch_sub(1, Ordering::Relaxed);
             if cut == Cut::ServerReset {
@@ -363,15 +362,13 @@ impl Session {
             search.give_up(&core.shared);
         }
         if self.counts_for_source {
-            served.sources.leave(self.peer.ip());
+            served.sources.leave(self.source().ip());
         }
         if served.front.settings.log {
             core.shared.observer.ended(&self.report(cut, core.now));
         }
         core.shared.give_descriptors(2);
-        if served.crowded.swap(false, Ordering::Relaxed) {
-            core.shared.broadcast(|| super::command::Command::Resume);
-        }
+        served.leave(&core.shared);
     }
 
     fn report(&self, cut: Cut, now: Micros) -> ConnectionEnd {

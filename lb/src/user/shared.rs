@@ -2,12 +2,14 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Instant;
 
 use faros_common::clock;
+use ipnet::IpNet;
 use rustix::event::{EventfdFlags, epoll, eventfd};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -16,7 +18,7 @@ use super::pipes::Pipes;
 use super::slab::Key;
 use super::sources::Sources;
 use super::wheel::Wheel;
-use crate::pool::{Front, Observer, Server};
+use crate::pool::{Cut, Front, Observer, Server};
 
 /// The buffer that all copying of a loop goes through.
 pub(super) const SCRATCH: usize = 128 * 1024;
@@ -34,6 +36,36 @@ pub(super) struct Served {
     pub(super) sources: Arc<Sources>,
     /// Whether some listener waits for room under the limits.
     pub(super) crowded: Arc<AtomicBool>,
+}
+
+impl Served {
+    /// Lets a connection of `source` in, if it may connect and has not enough already; whether it counts among those
+    /// of its source.
+    pub(super) fn admit(&self, source: IpAddr) -> Result<bool, Cut> {
+        let settings = &self.front.settings;
+        if !settings.allow.is_empty() && !contains(&settings.allow, source) {
+            return Err(Cut::Source);
+        }
+        match settings.limits.per_source {
+            Some(most) if !self.sources.enter(source, most) => Err(Cut::Limit),
+            most => Ok(most.is_some()),
+        }
+    }
+
+    /// Gives a place under the front end's limit back; whoever waits for one is woken.
+    pub(super) fn leave(&self, shared: &Shared) {
+        // In one order with `Listener::enter`: either the place is seen there, or the wish for one here.
+        self.front.counters.active.fetch_sub(1, Ordering::SeqCst);
+        if self.crowded.swap(false, Ordering::SeqCst) {
+            shared.broadcast(|| Command::Resume);
+        }
+    }
+}
+
+/// Whether `address` is in one of `networks`; that of an IPv4 peer may be written in IPv6's form.
+pub(super) fn contains(networks: &[IpNet], address: IpAddr) -> bool {
+    let address = address.to_canonical();
+    networks.iter().any(|network| network.contains(&address))
 }
 
 /// What the loops of a plane share.
@@ -110,7 +142,7 @@ impl Shared {
     }
 
     /// Counts an option that a socket refused: the connection works without.
-    pub(super) fn option<T, E>(&self, result: Result<T, E>) {
+    pub(super) fn option<E>(&self, result: &Result<(), E>) {
         if result.is_err() {
             self.options_refused.fetch_add(1, Ordering::Relaxed);
         }

@@ -1,7 +1,7 @@
 //! A virtual machine whose disk is encrypted and bound to Tang, and that starts from it with nothing typed.
 //!
 //! Kernel and initial RAM disk are Debian's, with the real clevis in it; they are made once and kept
-//! (`target/lab-image/unlock-…`). The disk is made by each test, bound by the real `clevis luks bind`. What is on it is
+//! (`target/lab-image/unlock-…`, `install-…`). The disk is made by each test, bound by the real `clevis luks bind`. What is on it is
 //! encrypted by us, sector by sector, because many a machine that runs tests may not map devices.
 
 use std::fs::{self, File};
@@ -22,6 +22,9 @@ use super::{OURS, Tang};
 pub const MARKER: &str = "FAROS-UNLOCKED";
 
 const RECIPE: &str = include_str!("image.sh");
+const INSTALL_RECIPE: &str = include_str!("install.sh");
+/// Where Debian's package `ignition` puts the engine.
+const ENGINE: &str = "/usr/lib/dracut/modules.d/30ignition/ignition";
 /// Where the encrypted data begins on the disk (cryptsetup's usual place), in bytes.
 const DATA_OFFSET: u64 = 16 << 20;
 /// How large the system on the disk is, in bytes.
@@ -31,7 +34,7 @@ const SECTOR_BYTES: usize = 4096;
 /// Sectors are counted in units of so many bytes.
 const COUNTED_BYTES: u64 = 512;
 
-/// The machine's first program: says who it is and where its root came from, and switches off.
+/// The first program of the machine: says who it is and where its root came from, and switches off.
 pub const INIT: &str = "#!/bin/busybox sh\n\
     /bin/busybox mount -t proc proc /proc\n\
     /bin/busybox echo \"FAROS-UNLOCKED $(/bin/busybox grep ' / ' /proc/mounts)\" >/dev/console\n\
@@ -44,23 +47,33 @@ pub struct Image {
     initrd: PathBuf,
 }
 
-/// The image of today's packages: kept from before, or made now.
+/// The image of a machine that unlocks its disk, of today's packages: kept from before, or made now.
 pub fn image() -> Image {
+    cached("unlock", RECIPE)
+}
+
+/// The image of a machine that installs itself as its Ignition file says, with the engine of this host.
+pub fn install_image() -> Image {
+    assert!(Path::new(ENGINE).exists(), "{ENGINE} is missing; its Debian package is ignition");
+    cached("install", INSTALL_RECIPE)
+}
+
+fn cached(name: &str, script: &str) -> Image {
     let cache = cache();
     fs::create_dir_all(&cache).expect("the cache is ours");
-    let lock = File::create(cache.join("unlock-lock")).expect("the cache is ours");
+    let lock = File::create(cache.join(format!("{name}-lock"))).expect("the cache is ours");
     // Whoever comes second finds it finished.
     flock(&lock, FlockOperation::LockExclusive).expect("a lock");
-    let work = cache.join("unlock-work");
+    let work = cache.join(format!("{name}-work"));
     let _ = fs::remove_dir_all(&work);
     fs::create_dir_all(&work).expect("the cache is ours");
-    let listed = recipe(&work, Path::new("/nowhere"), true);
-    let key = crate::sha256(&[RECIPE.as_bytes(), &listed.stdout].concat());
-    let finished = cache.join(format!("unlock-{}", &key[..16]));
+    let listed = recipe(script, &work, Path::new("/nowhere"), true);
+    let key = crate::sha256(&[script.as_bytes(), &listed.stdout].concat());
+    let finished = cache.join(format!("{name}-{}", &key[..16]));
     if !finished.exists() {
         let start = clock::now();
         let result = work.join("result");
-        recipe(&work, &result, false);
+        recipe(script, &work, &result, false);
         fs::rename(&result, &finished).expect("the same file system");
         println!("the machine's image was made in {:?}", start.elapsed());
     }
@@ -68,9 +81,9 @@ pub fn image() -> Image {
     Image { kernel: finished.join("vmlinuz"), initrd: finished.join("initrd") }
 }
 
-fn recipe(work: &Path, result: &Path, list: bool) -> Output {
+fn recipe(script: &str, work: &Path, result: &Path, list: bool) -> Output {
     let mut command = Command::new("sh");
-    command.args(["-c", RECIPE, "image.sh"]).arg(work).arg(result);
+    command.args(["-c", script, "image"]).arg(work).arg(result).arg(ENGINE);
     if list {
         command.env("FAROS_IMAGE_LIST", "1");
     }
@@ -140,16 +153,11 @@ pub fn bound_disk(site: &Tang) -> PathBuf {
     disk
 }
 
-/// A disk without anything on it, which keeps what is written to it.
-pub fn keep_empty_disk(site: &Tang) -> PathBuf {
+/// A disk with nothing on it.
+pub fn empty_disk(site: &Tang) -> PathBuf {
     let disk = site.lab.dir().join("empty-disk");
     sized(&disk, DATA_OFFSET + (64 << 20));
     disk
-}
-
-/// EXPERIMENT
-pub fn install_image() -> Image {
-    Image { kernel: image().kernel, initrd: PathBuf::from("/tmp/hign/install.img") }
 }
 
 /// Writes `content` where the kernel's dm-crypt (aes-xts-plain64) will find it.
@@ -181,8 +189,9 @@ impl Machine {
 
     /// Starts a machine that installs itself on `disk` as its Ignition file says, and switches off.
     pub fn install(site: &Tang, installer: &Image, disk: &Path, mac: &str) -> Self {
-        let url = "systemd.unit=install.target ignition.firstboot ignition.platform.id=metal ignition.config.url=http://192.168.8.1:8080/ignition/n1";
-        Self::run(site, installer, url, &disk.display().to_string(), mac, 1536)
+        let line = "rd.systemd.unit=install.target ignition.firstboot ignition.platform.id=metal \
+                    ignition.config.url=http://192.168.8.1:8080/ignition/n1";
+        Self::run(site, installer, line, &disk.display().to_string(), mac, 1024)
     }
 
     fn run(site: &Tang, image: &Image, line: &str, disk: &str, mac: &str, mebibytes: u32) -> Self {

@@ -98,12 +98,18 @@ impl Machine {
         self.checks += 1;
         self.checks_failed += u64::from(!good);
         let enough = if good { self.rules.rise } else { self.rules.fall };
-        if !self.proven || self.streak >= enough {
+        let first = !self.proven;
+        if first || self.streak >= enough {
             self.decide(good, now);
         }
         self.checked = Some(now);
         self.due = now.max(self.due + self.delay(now));
-        self.settle(Cause::Check, now)
+        let change = self.settle(Cause::Check, now);
+        if first && change.is_none() {
+            // It stands as it was remembered, but not any more because of that.
+            self.reason = self.reason_for(self.condition, self.condition, Cause::Check, now);
+        }
+        change
     }
 
     /// A data plane could not connect. The first failure in a row brings the next check forward to now.

@@ -182,3 +182,63 @@ fn what_a_header_says_is_passed_on_in_the_next() {
     stream.write_all(V1).unwrap();
     assert_eq!(read(&mut accept(&server), V1.len()), V1);
 }
+
+/// A v1 header of a client, and what comes of it.
+fn announce(rig: &Rig, client: &str) -> TcpStream {
+    let mut stream = rig.connect();
+    stream.write_all(format!("PROXY TCP4 {client} 203.0.113.5 4000 443\r\n").as_bytes()).unwrap();
+    stream
+}
+
+#[test]
+fn the_client_that_a_header_names_must_be_allowed() {
+    let (server, address) = listen();
+    let allow = vec!["198.51.100.0/24".parse().unwrap()];
+    let rig = Rig::new(Settings { allow, ..trusting() }, &[address]);
+    let mut stream = announce(&rig, "198.51.100.7");
+    echo_once(&mut stream, &mut accept(&server));
+    assert!(is_reset(&announce(&rig, "192.0.2.7").read(&mut [0; 1])));
+    assert_eq!(rig.ended(Cut::Source), 1);
+}
+
+#[test]
+fn the_client_that_a_header_names_has_a_share_of_its_own() {
+    let (server, address) = listen();
+    let limits = Limits { connections: 100, per_source: Some(1) };
+    let rig = Rig::new(Settings { limits, ..trusting() }, &[address]);
+    for _ in 0..2 {
+        let mut first = announce(&rig, "198.51.100.7");
+        let mut at_first = accept(&server);
+        echo_once(&mut first, &mut at_first);
+        assert!(is_reset(&announce(&rig, "198.51.100.7").read(&mut [0; 1])));
+        let mut other = announce(&rig, "198.51.100.8");
+        let mut at_other = accept(&server);
+        echo_once(&mut other, &mut at_other);
+        drop((first, at_first, other, at_other));
+        wait_until("the end of all", || rig.front.counters.active.load(Ordering::Relaxed) == 0);
+    }
+    assert_eq!(rig.ended(Cut::Limit), 2);
+}
+
+#[test]
+fn whom_a_trusted_source_stands_for_is_judged() {
+    let limits = Limits { connections: 100, per_source: Some(1) };
+    let allow = vec!["198.51.100.0/24".parse().unwrap()];
+    let (server, address) = listen();
+    let rig = Rig::new(Settings { limits, allow, ..trusting() }, &[address]);
+    let connect = |header: &[u8]| {
+        let mut stream = rig.connect();
+        stream.write_all(header).unwrap();
+        stream
+    };
+    let first = connect(V1);
+    let at_server = accept(&server);
+    assert!(is_reset(&connect(V1).read(&mut [0; 1])));
+    assert_eq!(rig.ended(Cut::Limit), 1);
+    assert!(is_reset(&connect(&v2()).read(&mut [0; 1])));
+    assert_eq!(rig.ended(Cut::Source), 1);
+    drop((first, at_server));
+    wait_until("the first to be over", || rig.front.counters.active.load(Ordering::Relaxed) == 0);
+    let mut again = connect(V1);
+    echo_once(&mut again, &mut accept(&server));
+}

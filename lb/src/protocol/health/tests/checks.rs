@@ -142,6 +142,17 @@ fn without_slow_start_the_share_is_full_at_once() {
 }
 
 #[test]
+fn what_a_check_has_confirmed_is_not_called_remembered() {
+    for (up, outcome) in [(true, Outcome::Good), (false, bad("500"))] {
+        let mut bench = Bench::new(api(), Some(Remembered { up: Some(up), mode: Mode::Enabled }));
+        assert!(bench.machine.view(bench.now).reason.contains("not checked yet"));
+        assert_eq!(bench.machine.checked(outcome, bench.now), None);
+        let reason = bench.machine.view(bench.now).reason;
+        assert!(reason.ends_with("first check"), "{reason}");
+    }
+}
+
+#[test]
 fn what_was_remembered_counts_until_the_first_check() {
     let remembered = |up| Some(Remembered { up: Some(up), mode: Mode::Enabled });
     let mut bench = Bench::new(api(), remembered(true));
