@@ -110,8 +110,19 @@ fn encode(question: &OwnedQuestion, filtered: &Filtered) {
     message.extend_from_slice(&class::IN.to_be_bytes());
     message.extend_from_slice(&body.bytes);
     let read = Reply::read(&message).expect("what we encode can be read");
-    assert_eq!(read.answers, filtered.answers);
-    assert_eq!(read.authorities, filtered.authorities);
+    assert_eq!(folded(&read.answers), folded(&filtered.answers));
+    assert_eq!(folded(&read.authorities), folded(&filtered.authorities));
+}
+
+/// A name in the data may come back in the letter case of the one that it is compressed against: to DNS they are the same.
+fn folded(records: &[Rr]) -> Vec<Rr> {
+    let fold = |record: &Rr| match record.kind {
+        kind::CNAME | kind::NS | kind::SOA | kind::PTR | kind::MX => {
+            Rr { rdata: record.rdata.to_ascii_lowercase().into(), ..record.clone() }
+        }
+        _ => record.clone(),
+    };
+    records.iter().map(fold).collect()
 }
 
 /// `None` where it is too long for a message.
