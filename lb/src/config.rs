@@ -138,7 +138,9 @@ impl FrontConfig {
             }
         };
         let target = SocketAddr::new(address.ip(), check.port.unwrap_or(address.port()));
-        Probe { target, kind, timeout: check.timeout }
+        // Another port is another service, which expects no header.
+        let proxy = self.settings.proxy_out.filter(|_| check.port.is_none());
+        Probe { target, kind, proxy, timeout: check.timeout }
     }
 
     /// How servers are checked, for their machines.

@@ -60,6 +60,10 @@ impl Planes for DataPlanes {
         }
     }
 
+    fn kernel_connections(&self, server: &Server) -> Option<usize> {
+        self.kernel.as_ref().ok()?.connections(server).ok()
+    }
+
     fn release(&self) {
         if let Ok(kernel) = &self.kernel {
             kernel.release();

@@ -21,8 +21,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
+
+use crate::pool::ProxyOut;
+use crate::protocol::proxy;
 
 /// What is asked of a server. Servers with equal probes may share one check.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -31,6 +35,8 @@ pub struct Probe {
     pub target: SocketAddr,
     /// What is spoken.
     pub kind: Kind,
+    /// The PROXY header that comes first, where the server waits for one: it says that the connection is our own.
+    pub proxy: Option<ProxyOut>,
     /// The whole check takes no longer.
     pub timeout: Duration,
 }
@@ -77,7 +83,13 @@ pub async fn ask(probe: &Probe, authority: &Authority) -> Result<(), Failure> {
     let deadline = Instant::now() + probe.timeout;
     let late = |stage: Stage| move |_| Failure::TimedOut(stage);
     let connected = timeout_at(deadline, TcpStream::connect(probe.target)).await;
-    let stream = connected.map_err(late(Stage::Connect))?.map_err(|error| refused(&error))?;
+    let mut stream = connected.map_err(late(Stage::Connect))?.map_err(|error| refused(&error))?;
+    if let Some(form) = probe.proxy {
+        let mut header = Vec::new();
+        proxy::write_local(form.version(), &mut header);
+        let written = timeout_at(deadline, stream.write_all(&header)).await;
+        written.map_err(late(Stage::Connect))?.map_err(|error| refused(&error))?;
+    }
     match &probe.kind {
         Kind::Tcp => Ok(()),
         Kind::Http(question) => http::ask(stream, probe.target, question, deadline).await,

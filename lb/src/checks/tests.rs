@@ -46,7 +46,7 @@ fn question() -> Question {
 }
 
 fn http(target: SocketAddr, question: Question) -> Probe {
-    Probe { target, kind: Kind::Http(question), timeout: PATIENCE }
+    Probe { target, kind: Kind::Http(question), proxy: None, timeout: PATIENCE }
 }
 
 async fn verdict(probe: Probe) -> Result<(), Failure> {
@@ -55,6 +55,29 @@ async fn verdict(probe: Probe) -> Result<(), Failure> {
 
 async fn verdict_on(text: impl Into<String>) -> Result<(), Failure> {
     verdict(http(answering(text).await, question())).await
+}
+
+#[tokio::test]
+async fn a_server_that_waits_for_a_proxy_header_gets_one_without_addresses() {
+    for (form, header) in [
+        (ProxyOut::V1, b"PROXY UNKNOWN\r\n".to_vec()),
+        (ProxyOut::V2, b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0".to_vec()),
+    ] {
+        let target = server(move |mut stream| {
+            let expected = header.clone();
+            async move {
+                let mut first = vec![0; expected.len()];
+                stream.read_exact(&mut first).await.unwrap();
+                let status = if first == expected { "200 OK" } else { "400 Bad Request" };
+                let _ = stream.read(&mut [0; 2048]).await;
+                let _ = stream
+                    .write_all(format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").as_bytes())
+                    .await;
+            }
+        })
+        .await;
+        assert_eq!(verdict(Probe { proxy: Some(form), ..http(target, question()) }).await, Ok(()));
+    }
 }
 
 #[tokio::test]
@@ -135,10 +158,10 @@ async fn a_connection_is_enough_for_a_tcp_check_and_is_closed_after_it() {
         }
     })
     .await;
-    assert_eq!(verdict(Probe { target, kind: Kind::Tcp, timeout: PATIENCE }).await, Ok(()));
+    assert_eq!(verdict(Probe { target, kind: Kind::Tcp, proxy: None, timeout: PATIENCE }).await, Ok(()));
     assert_eq!(heard.recv().await, Some(Ok(0)));
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let refused = verdict(Probe { target: nobody, kind: Kind::Tcp, timeout: PATIENCE }).await;
+    let refused = verdict(Probe { target: nobody, kind: Kind::Tcp, proxy: None, timeout: PATIENCE }).await;
     assert_eq!(refused, Err(Failure::Refused));
 }
 
@@ -213,7 +236,7 @@ impl Pki {
 
 fn https(target: SocketAddr, trust: Trust) -> Probe {
     // Unoptimised cryptography on a busy machine.
-    Probe { target, kind: Kind::Https(question(), trust), timeout: Duration::from_secs(10) }
+    Probe { target, kind: Kind::Https(question(), trust), proxy: None, timeout: Duration::from_secs(10) }
 }
 
 #[tokio::test]

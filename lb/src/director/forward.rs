@@ -13,7 +13,23 @@ use super::state::State;
 /// After the kernel refused a change, it is asked again after this time.
 const KERNEL_RETRY: Duration = Duration::from_secs(5);
 
+/// How often it is looked at whether this host still lets the kernel forward: nobody tells of a switch that is thrown.
+const CHOICE_EVERY: Duration = Duration::from_secs(2);
+
 impl State {
+    /// Decides anew who forwards, where what this host can do has a say in it.
+    pub(super) fn choose_again(&mut self, now: Instant) {
+        if self.suspended || now < self.choice_due {
+            return;
+        }
+        self.choice_due = now + CHOICE_EVERY;
+        for index in 0..self.fronts.len() {
+            if self.fronts[index].config.plane == Plane::Auto {
+                self.choose(index);
+            }
+        }
+    }
+
     /// Who forwards for the front end; decided anew when it, its servers or the configuration change.
     pub(super) fn choose(&mut self, index: usize) {
         let front = &self.fronts[index];

@@ -18,6 +18,8 @@ pub trait Planes: Send + Sync + 'static {
     fn withdraw(&self, name: &str);
     /// Resets the connections of `server`, on both planes.
     fn hang_up(&self, server: &Arc<Server>, cut: Cut);
+    /// How many connections `server` has in the kernel now, where that can be told.
+    fn kernel_connections(&self, server: &Server) -> Option<usize>;
     /// What keeps the kernel from forwarding for `front`; `None`: nothing.
     fn obstacle(&self, front: &KernelFront) -> Option<String>;
     /// Makes the kernel forward for `fronts`, and for nobody else, in one step.

@@ -42,6 +42,8 @@ pub(super) struct State {
     pub(super) kernel_stale: bool,
     pub(super) kernel_retry: Option<Instant>,
     local_retry: Option<Instant>,
+    /// When it is next looked at whether the kernel still can do what it is to do.
+    pub(super) choice_due: Instant,
     pub(super) planes: Arc<dyn Planes>,
     pub(super) events: Events,
 }
@@ -70,6 +72,7 @@ impl State {
             kernel_stale: true,
             kernel_retry: None,
             local_retry: None,
+            choice_due: now,
             planes,
             events,
             config,
@@ -235,6 +238,7 @@ impl State {
             self.kernel_retry = None;
             self.kernel_stale = true;
         }
+        self.choose_again(now);
         self.settle(now);
     }
 

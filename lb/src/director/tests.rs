@@ -43,6 +43,10 @@ impl Planes for Fake {
         self.note(format!("hang up {} {} {cut:?}", server.frontend, server.name));
     }
 
+    fn kernel_connections(&self, _: &Server) -> Option<usize> {
+        None
+    }
+
     fn obstacle(&self, _: &KernelFront) -> Option<String> {
         self.obstacle.lock().unwrap().clone()
     }
@@ -280,6 +284,21 @@ fn an_obstacle_leaves_it_to_the_user_plane_and_is_told() {
     );
     assert_eq!(stage.emitted("lb_plane_chosen"), stage.state.fronts.len());
     assert!(stage.state.fronts.iter().all(|front| front.config.plane == Plane::Auto));
+}
+
+#[test]
+fn an_obstacle_that_comes_or_goes_changes_the_plane() {
+    let mut stage = Stage::of("");
+    stage.pass(3.0, good);
+    assert!(stage.state.fronts.iter().all(|front| front.choice.kernel));
+    *stage.planes.obstacle.lock().unwrap() = Some("forwarding is off".to_owned());
+    stage.planes.told();
+    stage.pass(3.0, good);
+    assert!(stage.state.fronts.iter().all(|front| !front.choice.kernel));
+    assert_eq!(stage.planes.told().iter().filter(|told| *told == "apply ").count(), 1);
+    *stage.planes.obstacle.lock().unwrap() = None;
+    stage.pass(3.0, good);
+    assert!(stage.state.fronts.iter().all(|front| front.choice.kernel));
 }
 
 #[test]

@@ -8,10 +8,11 @@ use faros_common::clock;
 use faros_common::site::Balance;
 use serde_json::{Value, json};
 
-use super::Director;
 use super::front::{FrontState, Member, Origin};
 use super::observer::{CUTS, name};
+use super::{Director, Planes};
 use crate::pool::{Front, Server};
+use crate::protocol::health::Mode;
 use crate::protocol::roster::Tier;
 
 /// A server as metrics see it.
@@ -28,12 +29,14 @@ impl Director {
     /// All front ends with their servers.
     pub fn frontends(&self) -> Value {
         let state = self.lock();
-        state.fronts.iter().map(front).collect()
+        state.fronts.iter().map(|front| show(front, &*state.planes)).collect()
     }
 
     /// One of them.
     pub fn frontend(&self, name: &str) -> Option<Value> {
-        self.lock().fronts.iter().find(|state| *state.config.name == *name).map(front)
+        let state = self.lock();
+        let found = state.fronts.iter().find(|front| *front.config.name == *name);
+        found.map(|front| show(front, &*state.planes))
     }
 
     /// Whether the VIP is offered.
@@ -101,7 +104,7 @@ impl Director {
     }
 }
 
-fn front(state: &FrontState) -> Value {
+fn show(state: &FrontState, planes: &dyn Planes) -> Value {
     let now = clock::now();
     let counters = &state.front.counters;
     let ended: serde_json::Map<String, Value> = CUTS
@@ -130,7 +133,7 @@ fn front(state: &FrontState) -> Value {
             "hedges": counters.hedges.load(Ordering::Relaxed),
             "ended": ended,
         },
-        "servers": state.members.iter().map(|member| server(state, member)).collect::<Vec<_>>(),
+        "servers": state.members.iter().map(|member| server(state, member, planes)).collect::<Vec<_>>(),
         "removed": state.removed.iter().map(|removed| &removed.name).collect::<Vec<_>>(),
     })
 }
@@ -139,12 +142,15 @@ fn plane(state: &FrontState) -> &'static str {
     if state.choice.kernel { "kernel" } else { "user" }
 }
 
-fn server(state: &FrontState, member: &Member) -> Value {
+fn server(state: &FrontState, member: &Member, planes: &dyn Planes) -> Value {
     let now = clock::now();
     let view = member.machine.view(now);
     let roster = state.front.roster.load();
     let slot = roster.slots.iter().find(|slot| Arc::ptr_eq(&slot.server, &member.server));
     let counters = &member.server.counters;
+    // The kernel lists all connections of the host for this: worth it for a server that somebody waits for.
+    let is_leaving = state.choice.kernel && view.mode != Mode::Enabled;
+    let in_kernel = is_leaving.then(|| planes.kernel_connections(&member.server)).flatten().unwrap_or(0);
     let secs = |time: std::time::Duration| (time.as_secs_f64() * 1000.0).round() / 1000.0;
     json!({
         "name": &*member.server.name,
@@ -172,7 +178,7 @@ fn server(state: &FrontState, member: &Member) -> Value {
             "connects_failed": view.connects_failed,
         },
         "connections": {
-            "active": counters.active.load(Ordering::Relaxed),
+            "active": counters.active.load(Ordering::Relaxed) as usize + in_kernel,
             "total": counters.total.load(Ordering::Relaxed),
             "failed": counters.failed.load(Ordering::Relaxed),
             "sent": counters.sent.load(Ordering::Relaxed),

@@ -388,6 +388,22 @@ fn forwarding_is_switched_on_on_demand_and_opens_nothing_else() {
 }
 
 #[test]
+fn forwarding_that_somebody_switches_off_is_switched_on_again() {
+    let stage = Stage::set();
+    two_servers(&stage);
+    stage.setting("net/ipv4/ip_forward", "0");
+    let plane = open(&stage, surroundings());
+    let mut wish = api();
+    wish.demanded = true;
+    apply(&stage, &plane, &[wish]);
+    let (_, restored) = watch(&stage, &plane);
+    stage.setting("net/ipv4/ip_forward", "0");
+    assert!(within(Duration::from_secs(5), || stage.read_setting("net/ipv4/ip_forward") == "1").is_some());
+    assert!(within(Duration::from_secs(1), || restored.load(Ordering::Relaxed) == 1).is_some());
+    served_by_both(&stage, "wan", API);
+}
+
+#[test]
 fn forwarding_goes_with_the_last_front_end_that_needed_it() {
     let stage = Stage::set();
     stage.setting("net/ipv4/ip_forward", "0");

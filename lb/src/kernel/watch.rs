@@ -14,9 +14,10 @@ use tracing::{debug, warn};
 use super::error::KernelError;
 use super::passive::{Counted, Seen, Watched};
 use super::plane::Shared;
+use super::ruleset::Family;
 use super::state::State;
 use super::wish::KernelFront;
-use super::{names, table};
+use super::{forwarding, names, table};
 use crate::pool::{ConnectFailure, Cut, Observer, Server};
 
 /// How often counters are read: a few numbers for each server, whatever the number of connections.
@@ -153,16 +154,25 @@ impl State {
         Ok(reading)
     }
 
+    /// Whether packets are forwarded wherever the site file demands it.
+    fn forwards(&self) -> bool {
+        let demanded = self.fronts.iter().filter(|front| front.demanded);
+        Family::BOTH.into_iter().all(|family| {
+            !demanded.clone().any(|front| front.family() == family) || forwarding::is_on(family)
+        })
+    }
+
     /// Puts right what somebody else has changed, and takes note of the gateway's coming and going.
     fn restore(&mut self) -> Result<Option<Restored>, KernelError> {
-        if self.wanted.is_none() || self.is_current()? {
+        if self.wanted.is_none() || (self.is_current()? && self.forwards()) {
             return Ok(None);
         }
         let guard = self.guard;
         let all = !table::exists(&mut self.nftables)?;
         let fronts = self.fronts.clone();
         let applied = self.apply(&fronts)?;
-        if applied.changes == 0 || (!all && guard != self.guard) {
+        let unasked = !all && guard != self.guard;
+        if !applied.forwarding && (applied.changes == 0 || unasked) {
             return Ok(None);
         }
         self.restored += 1;

@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use ipnet::IpNet;
 
 use super::Roster;
+use crate::protocol::proxy::Version;
 
 /// A front end: settings and counters; the roster changes under it.
 pub struct Front {
@@ -70,12 +71,22 @@ pub struct Limits {
 }
 
 /// A PROXY header towards servers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ProxyOut {
     /// The line of text.
     V1,
     /// The binary one.
     V2,
+}
+
+impl ProxyOut {
+    /// The version of the protocol.
+    pub fn version(self) -> Version {
+        match self {
+            Self::V1 => Version::V1,
+            Self::V2 => Version::V2,
+        }
+    }
 }
 
 /// What is counted of a front end.

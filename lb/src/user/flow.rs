@@ -20,6 +20,9 @@ use super::{ports, sockets};
 const LONG_READ: usize = 32 * 1024;
 /// So many of them in a row do.
 const LONG_READS: u8 = 2;
+/// From so many octets on the kernel is told how much it may keep: later it would have offered the sender more already,
+/// and what was offered is taken.
+const BOUNDED_FROM: u64 = 32 * 1024;
 /// Octets moved in one direction until others get their turn.
 const TURN: usize = 1024 * 1024;
 /// Octets moved into a pipe at a time: also what a peer that does not read leaves there.
@@ -141,7 +144,7 @@ impl Flow {
                 break Stop::Waiting;
             } else if self.octets - before >= TURN as u64 {
                 break Stop::Turn;
-            } else if self.long_reads >= LONG_READS && self.may_splice() && self.pipe(from, to, core) {
+            } else if self.long_reads >= LONG_READS && self.may_splice() && self.pipe(core) {
                 self.fill_pipe(from)
             } else {
                 self.copy(from, to, core)
@@ -185,6 +188,10 @@ impl Flow {
                     break;
                 }
             }
+        }
+        if !self.bounded && self.octets >= BOUNDED_FROM {
+            self.bounded = true;
+            core.shared.option(&sockets::bound_memory(from, to));
         }
         if len > 0 {
             self.send(to, len, core)?;
@@ -249,11 +256,7 @@ impl Flow {
         !self.copies && !self.urgent
     }
 
-    fn pipe(&mut self, from: BorrowedFd<'_>, to: BorrowedFd<'_>, core: &mut Core) -> bool {
-        if !self.bounded {
-            self.bounded = true;
-            core.shared.option(&sockets::bound_memory(from, to));
-        }
+    fn pipe(&mut self, core: &mut Core) -> bool {
         if self.pipe.is_none() {
             self.pipe = core.pipes.take();
             if self.pipe.is_none() {

@@ -12,7 +12,7 @@ use rustix::net::{RecvFlags, recv};
 use super::session::{Phase, Session, Step, note};
 use super::shared::{Core, Micros, contains};
 use crate::pool::{Cut, ProxyOut};
-use crate::protocol::proxy::{self, HEADER_LEN_MAX, Progress, Reason, Version};
+use crate::protocol::proxy::{self, HEADER_LEN_MAX, Progress, Reason};
 
 /// How long a client may take to its PROXY header; those who send one have it at hand.
 const HEADER_WITHIN: Micros = 5_000_000;
@@ -122,7 +122,7 @@ impl Session {
         let (client, local) = self.ends();
         let mut header = Vec::with_capacity(128);
         match form {
-            _ if local.port() == 0 => proxy::write_local(version(form), &mut header),
+            _ if local.port() == 0 => proxy::write_local(form.version(), &mut header),
             ProxyOut::V1 => proxy::write_v1(client, local, &mut header),
             ProxyOut::V2 => proxy::write_v2(client, local, &mut header),
         }
@@ -144,12 +144,5 @@ impl Session {
         // A socket without an address of its own is gone; port 0 says so.
         let nowhere = SocketAddr::new(std::net::Ipv4Addr::UNSPECIFIED.into(), 0);
         (self.peer, local.unwrap_or(nowhere))
-    }
-}
-
-fn version(form: ProxyOut) -> Version {
-    match form {
-        ProxyOut::V1 => Version::V1,
-        ProxyOut::V2 => Version::V2,
     }
 }
