@@ -145,7 +145,7 @@ pub fn run(options: &LabOptions) -> Result<LabReport, LabError> {
         .iter()
         .map(|(node, firmware)| {
             let journey = Journey::new(node.name.clone(), Lab::mac_of(node), *firmware, light);
-            if light && lab.serves_api(node) { journey.to_the_api() } else { journey }
+            if light && lab.serves_api(node) { journey.up_to_the_api() } else { journey }
         })
         .collect();
     let mut rehearsal =

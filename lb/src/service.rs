@@ -14,7 +14,7 @@ use faros_common::site::{Diagnostic, Site};
 use faros_common::tasks;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::admin;
 use crate::config::Config;
@@ -115,6 +115,7 @@ impl Service for Lb {
             kernel: if config.may_use_kernel() {
                 KernelPlane::open(config.surroundings.clone()).map_err(|error| error.to_string())
             } else {
+                sweep_kernel();
                 Err("no front end asked for it when the daemon started".to_owned())
             },
         })
@@ -276,6 +277,17 @@ fn succeed(start: &mut Start) -> Result<Option<Succession>, StartError> {
         Err(error) => Err(StartError::System(format!(
             "another faros-lb serves and does not hand its sockets over ({error}): stop it first"
         ))),
+    }
+}
+
+/// The rules of an earlier configuration would go on to take every connection.
+fn sweep_kernel() {
+    match KernelPlane::sweep() {
+        Ok(true) => info!(event = "lb_kernel_swept", "rules of an earlier configuration are gone"),
+        Ok(false) => {}
+        Err(error) => {
+            debug!(event = "lb_kernel_unseen", %error, "no telling whether there are rules of ours");
+        }
     }
 }
 

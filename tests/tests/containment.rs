@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
 
 use faros_lab::Lab;
+use faros_tests::lb::Node;
+use faros_tests::lb::site::VIP;
 use faros_tests::{counter, machine, machine_at, run, site};
 
 #[test]
@@ -9,11 +11,15 @@ fn a_panic_in_every_second_request_stops_no_daemon() {
     let mut lab = Lab::build_text(site::SITE).unwrap();
     site::furnish(&lab);
     for name in faros_lab::DAEMONS {
-        let fault = format!("panic:{name}.request:2");
+        // A connection through the balancer is many events; each of them can be the one that fails.
+        let fault =
+            if name == "lb" { "panic:lb.session:6".to_owned() } else { format!("panic:{name}.request:2") };
         lab.start_daemon_with(name, &[], &[("FAROS_FAULT", &fault)]).unwrap();
     }
     let client = machine_at(&lab, "client", "52:54:00:00:77:09", "192.168.8.20/24");
     let node = machine(&lab, "node", site::STRANGER);
+    let ingress = machine_at(&lab, "ingress", site::N1.0, &format!("{}/24", site::N1.1));
+    let _ingress = Node::start(&lab, &ingress, "n1");
     std::fs::write(lab.boot_root().join("file"), "content").unwrap();
     for round in 0..4 {
         let lease =
@@ -30,6 +36,9 @@ fn a_panic_in_every_second_request_stops_no_daemon() {
         let url = format!("http://{}:7500/adv", site::BASTION);
         let keys = run(&client, "curl", &["-sS", "--fail", "--retry", "3", "--retry-all-errors", &url]);
         assert!(keys.stdout.starts_with(b"{"), "round {round}: {keys:?}");
+        let url = format!("http://{VIP}/");
+        let page = run(&client, "curl", &["-sS", "--fail", "--retry", "6", "--retry-all-errors", &url]);
+        assert_eq!(page.stdout, b"n1\n", "round {round}: {page:?}");
     }
     for name in faros_lab::DAEMONS {
         let metric = format!("faros_{}_panics_total", name.replace('-', "_"));

@@ -64,7 +64,7 @@ fn what_is_no_configuration_is_refused_with_its_place() {
         ("listen a\n  bind *:1\n  mode tcp\n  server a nowhere\n", "4"),
         (
             "frontend a\n  bind *:1\n  mode http\n  default_backend b\nbackend b\n  server a 192.0.2.1:1\n",
-            "http",
+            "HTTP",
         ),
         ("\u{0}\u{1}\u{2}", "1"),
     ] {

@@ -20,7 +20,14 @@ const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 
 /// A site whose front end believes the client's machine, with a server that tells what header it got.
 fn site(settings: &str) -> (Balanced, [Backend; 2]) {
-    let settings = format!("accept-proxy = [\"{CLIENT}/32\"]\nfirst-byte-timeout = \"3s\"\n{settings}");
+    admitting("\"0.0.0.0/0\", \"::/0\"", settings)
+}
+
+/// [`site`] for clients of these prefixes only.
+fn admitting(allow: &str, settings: &str) -> (Balanced, [Backend; 2]) {
+    let settings = format!(
+        "allow = [{allow}]\naccept-proxy = [\"{CLIENT}/32\"]\nfirst-byte-timeout = \"3s\"\n{settings}"
+    );
     let site = Balanced::running(&site::text("user", "", &site::front(&settings)));
     let servers = [
         Backend::start(&site.nodes[0], node(0, PORT), |mut stream, _| {
@@ -211,6 +218,18 @@ fn a_header_from_somebody_else_is_refused() {
     assert_eq!(end, End::Finished);
     assert!(answer.starts_with("PROXY TCP4 192.168.8.21 "), "{answer}");
     assert!(answer.ends_with("|who am I?"), "{answer}");
+}
+
+/// Who the header names is who has to be admitted, not who carries it.
+#[test]
+fn the_client_that_a_header_names_has_to_be_admitted() {
+    let (site, servers) = admitting("\"203.0.113.0/24\"", "send-proxy = \"v1\"");
+    let good = sent(&site.client, &question(&v1(SOURCE.parse().unwrap())));
+    assert_eq!(good.1, End::Finished, "{}", good.0);
+    let accepted = servers[0].counters.accepted();
+    let bad = sent(&site.client, &question(&v1("198.51.100.77:4711".parse().unwrap())));
+    assert_eq!(bad, (String::new(), End::Reset));
+    assert_eq!(servers[0].counters.accepted(), accepted);
 }
 
 fn haproxy(site: &Balanced, place: &Namespace, name: &str, configuration: &str) -> Process {

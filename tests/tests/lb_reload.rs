@@ -32,7 +32,7 @@ on_both_planes!(
 /// The front end that is loaded, and another one that comes and goes.
 fn text(plane: &str, round: usize) -> String {
     let idle = format!("idle-timeout = \"{}h\"", 1 + round % 2);
-    let other = if round % 3 == 0 { site::front_on("other", 5002, "") } else { String::new() };
+    let other = if round.is_multiple_of(3) { site::front_on("other", 5002, "") } else { String::new() };
     let stream = site::front_on("stream", STREAM, "");
     site::text(plane, "", &[site::front(&idle), stream, other].concat())
 }

@@ -135,7 +135,7 @@ impl Journey {
     }
 
     /// Its way goes on until the balancer has found its API server healthy.
-    pub(crate) fn to_the_api(mut self) -> Self {
+    pub(crate) fn up_to_the_api(mut self) -> Self {
         self.serves_api = true;
         self
     }
@@ -309,7 +309,7 @@ mod tests {
     #[test]
     fn a_node_of_the_control_plane_is_through_when_its_api_is_healthy() {
         let start = clock::now();
-        let mut journey = journey(start).to_the_api();
+        let mut journey = journey(start).up_to_the_api();
         let acked = r#"{"daemon":"dhcpd","event":"dhcp_acked","node":"cp1","address":"10.0.0.1"}"#;
         journey.on_event(&event(start, acked));
         journey.on_event(&event(start, r#"{"daemon":"tftpd","event":"file_sent","node":"cp1"}"#));

@@ -94,15 +94,15 @@ mod tests {
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(
             lines[0],
-            "node       firmware      address     DHCP  loader  kernel  ignition  installed  disk  configuring"
+            "node       firmware      address     DHCP  loader  kernel  ignition  installed  disk  API  configuring"
         );
         assert_eq!(
             lines[1],
-            "cp1        bios (light)  -              -       -   1.2 s         -          -     -            -"
+            "cp1        bios (light)  -              -       -   1.2 s         -          -     -    -            -"
         );
         assert_eq!(
             lines[2],
-            "uefi-http  uefi-http     -        STALLED       -       -         -          -     -            -"
+            "uefi-http  uefi-http     -        STALLED       -       -         -          -     -    -            -"
         );
         assert_eq!(lines[3], "uefi-http did not reach DHCP: no answer");
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use faros_common::clock;
 use faros_common::events::Event;
 use faros_common::site::Plane;
 use tracing::{info, warn};
@@ -12,7 +13,9 @@ use super::state::State;
 
 /// After the kernel refused a change, it is asked again after this time.
 const KERNEL_RETRY: Duration = Duration::from_secs(5);
-
+/// Where a change takes so long, because there are thousands of servers, the next ones wait as long as it took and go in
+/// together.
+const KERNEL_BUSY: Duration = Duration::from_millis(50);
 /// How often it is looked at whether this host still lets the kernel forward: nobody tells of a switch that is thrown.
 const CHOICE_EVERY: Duration = Duration::from_secs(2);
 
@@ -79,14 +82,18 @@ impl State {
 
     /// Rules for the front ends of the kernel, where they are not as they should be.
     pub(super) fn drive_kernel(&mut self, now: Instant) {
-        if !self.kernel_stale || self.suspended || self.kernel_retry.is_some() {
+        if !self.kernel_stale || self.suspended || self.kernel_rest.is_some() {
             return;
         }
         let wishes: Vec<_> =
             self.fronts.iter().filter(|front| front.choice.kernel).map(FrontState::wish).collect();
-        match self.planes.apply(&wishes) {
+        let began = clock::now();
+        let applied = self.planes.apply(&wishes);
+        let took = clock::now().saturating_duration_since(began);
+        match applied {
             Ok(()) => {
                 self.kernel_stale = false;
+                self.kernel_rest = (took >= KERNEL_BUSY).then(|| now + took * 2);
                 if self.kernel_trouble.take().is_some() {
                     info!(event = "lb_kernel_healed", "the kernel forwards as it should again");
                     self.events.emit(Event::new("lb_kernel_healed"));
@@ -101,7 +108,7 @@ impl State {
                     self.events.emit(Event::new("lb_kernel_failed").with("reason", reason.as_str()));
                 }
                 self.kernel_trouble = Some(reason);
-                self.kernel_retry = Some(now + KERNEL_RETRY);
+                self.kernel_rest = Some(now + KERNEL_RETRY);
             }
         }
     }

@@ -40,7 +40,8 @@ pub(super) struct State {
     /// Why the kernel refused the latest change.
     pub(super) kernel_trouble: Option<String>,
     pub(super) kernel_stale: bool,
-    pub(super) kernel_retry: Option<Instant>,
+    /// Until then the kernel is told nothing: it has refused, or has much to do.
+    pub(super) kernel_rest: Option<Instant>,
     local_retry: Option<Instant>,
     /// When it is next looked at whether the kernel still can do what it is to do.
     pub(super) choice_due: Instant,
@@ -70,7 +71,7 @@ impl State {
             unsaved: false,
             kernel_trouble: None,
             kernel_stale: true,
-            kernel_retry: None,
+            kernel_rest: None,
             local_retry: None,
             choice_due: now,
             planes,
@@ -234,9 +235,8 @@ impl State {
         for server in overdue {
             self.planes.hang_up(&server, Cut::Drained);
         }
-        if self.kernel_retry.is_some_and(|retry| retry <= now) {
-            self.kernel_retry = None;
-            self.kernel_stale = true;
+        if self.kernel_rest.is_some_and(|end| end <= now) {
+            self.kernel_rest = None;
         }
         self.choose_again(now);
         self.settle(now);
@@ -253,7 +253,7 @@ impl State {
         let cuts = members.filter_map(|member| member.drained_by);
         let retirements =
             self.fronts.iter().filter_map(|front| front.retirement.as_ref()).filter_map(Retirement::deadline);
-        let own = [self.offer.deadline(), self.kernel_retry];
+        let own = [self.offer.deadline(), self.kernel_rest];
         checks.chain(changes).chain(cuts).chain(retirements).chain(own.into_iter().flatten()).min()
     }
 

@@ -404,6 +404,21 @@ fn forwarding_that_somebody_switches_off_is_switched_on_again() {
 }
 
 #[test]
+fn what_an_earlier_process_left_can_be_swept_away() {
+    let stage = Stage::set();
+    stage.setting("net/ipv4/ip_forward", "0");
+    assert!(!stage.within("lb", || KernelPlane::sweep().unwrap()), "nothing is there");
+    let plane = open(&stage, surroundings());
+    let mut wish = api();
+    wish.demanded = true;
+    apply(&stage, &plane, &[wish]);
+    drop(plane);
+    assert!(stage.within("lb", || KernelPlane::sweep().unwrap()));
+    assert!(stage.run("lb", "nft list tables").is_empty());
+    assert_eq!(stage.read_setting("net/ipv4/ip_forward"), "0");
+}
+
+#[test]
 fn forwarding_goes_with_the_last_front_end_that_needed_it() {
     let stage = Stage::set();
     stage.setting("net/ipv4/ip_forward", "0");

@@ -5,6 +5,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use faros_common::clock;
+use faros_common::netlink::nftables::Nftables;
 use faros_common::site::Balance;
 use serde_json::{Value, json};
 
@@ -14,7 +15,7 @@ use super::ruleset::Family;
 use super::state::{Applied, State};
 use super::watch::{self, Restored};
 use super::wish::{KernelFront, Surroundings};
-use super::{names, slots};
+use super::{names, slots, table};
 use crate::pool::{Observer, Server};
 
 /// The kernel plane. Calls take a millisecond or a few, and none waits for anything but the kernel.
@@ -45,6 +46,19 @@ impl KernelPlane {
         let shared = Arc::new(Shared { state: Mutex::new(State::open(site)?), prober: Prober::open() });
         let (tasks, queue) = mpsc::channel();
         Ok(Self { shared, tasks, queue: Mutex::new(Some(queue)) })
+    }
+
+    /// Takes away what an earlier process has left, as [`Self::withdraw`] does, where no front end is the kernel's any more:
+    /// its rules would go on to take every connection. Whether there was something.
+    ///
+    /// # Errors
+    /// The kernel refused, or does not even say what there is.
+    pub fn sweep() -> Result<bool, KernelError> {
+        let is_there = table::exists(&mut Nftables::open()?)?;
+        if is_there {
+            Self::open(Surroundings::default())?.withdraw()?;
+        }
+        Ok(is_there)
     }
 
     /// Starts a thread that reads counters into [`Server::counters`] and [`crate::pool::FrontCounters`], tells `observer` of

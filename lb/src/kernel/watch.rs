@@ -22,8 +22,12 @@ use crate::pool::{ConnectFailure, Cut, Observer, Server};
 
 /// How often counters are read: a few numbers for each server, whatever the number of connections.
 const READING: Duration = Duration::from_millis(100);
-/// How many readings are between two looks at whether somebody else has changed the rules.
-const READINGS_PER_CHECK: u32 = 10;
+/// Reading takes one part in so many of the time at most, where there are very many servers ...
+const READING_PART: u32 = 5;
+/// ... though it is read this often at least.
+const READING_PAUSE_MAX: Duration = Duration::from_secs(2);
+/// From one look at whether somebody else has changed the rules to the next.
+const CHECK: Duration = Duration::from_secs(1);
 /// So often at most trouble is told.
 const TROUBLE: Duration = Duration::from_secs(60);
 
@@ -62,7 +66,7 @@ fn watch(
 ) {
     let mut trouble: Option<Instant> = None;
     let mut next = clock::now() + READING;
-    let mut reading = 0_u32;
+    let mut check = next;
     loop {
         let task = queue.recv_timeout(next.saturating_duration_since(clock::now()));
         let Some(shared) = shared.upgrade() else { return };
@@ -70,9 +74,13 @@ fn watch(
             Err(RecvTimeoutError::Disconnected) => return,
             Err(RecvTimeoutError::Timeout) => {
                 let now = clock::now();
-                next = now + READING;
-                reading = reading.wrapping_add(1);
-                tasks::contain("kernel watch", || read(&shared, observer, reading, now))
+                let due = now >= check;
+                if due {
+                    check = now + CHECK;
+                }
+                let done = tasks::contain("kernel watch", || read(&shared, observer, due, now));
+                next = now + pause(clock::now().saturating_duration_since(now));
+                done
             }
             Ok(server) => tasks::contain("kernel cut", || shared.cut(&server)).map(|cut| cut.map(|_| None)),
         };
@@ -90,21 +98,22 @@ fn watch(
     }
 }
 
+/// From the start of a reading that took so long to the next one.
+fn pause(took: Duration) -> Duration {
+    (took * READING_PART).clamp(READING, READING_PAUSE_MAX.max(took + READING))
+}
+
 fn read(
     shared: &Shared,
     observer: &dyn Observer,
-    number: u32,
+    check: bool,
     now: Instant,
 ) -> Result<Option<Restored>, KernelError> {
     let reading = shared.state().read_counters(now)?;
     for (server, seen) in &reading.seen {
         tell(observer, server, *seen);
     }
-    if reading.incomplete || number.is_multiple_of(READINGS_PER_CHECK) {
-        shared.state().restore()
-    } else {
-        Ok(None)
-    }
+    if reading.incomplete || check { shared.state().restore() } else { Ok(None) }
 }
 
 fn tell(observer: &dyn Observer, server: &Arc<Server>, seen: Seen) {
@@ -235,5 +244,18 @@ impl Delta<'_> {
 fn add(counter: &AtomicU64, more: u64) {
     if more > 0 {
         counter.fetch_add(more, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readings_that_take_long_leave_time_for_all_else() {
+        assert_eq!(pause(Duration::from_millis(3)), READING);
+        assert_eq!(pause(Duration::from_millis(200)), Duration::from_secs(1));
+        assert_eq!(pause(Duration::from_secs(1)), READING_PAUSE_MAX);
+        assert!(pause(Duration::from_secs(5)) > Duration::from_secs(5));
     }
 }

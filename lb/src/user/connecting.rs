@@ -7,7 +7,6 @@ use std::sync::atomic::Ordering;
 
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::io::Errno;
-use rustix::net::RecvFlags;
 
 use super::preamble::Ends;
 use super::session::{Phase, Session, Step, micros};
@@ -315,21 +314,10 @@ impl Session {
         if self.is_registered { Ok(()) } else { self.register_client(core) }
     }
 
-    /// The client has done something while a server is looked for: what it has sent waits. One that has left, or
-    /// closed without a word, needs no server any more.
-    pub(super) fn client_stirs(&mut self, flags: EventFlags) -> Step {
-        if flags.contains(EventFlags::ERR) {
-            return Err(Cut::ClientReset);
-        }
-        if self.up.ending && self.is_silent() {
-            return Err(Cut::ClientDone);
-        }
-        Ok(())
-    }
-
-    fn is_silent(&self) -> bool {
-        let mut first = [0; 1];
-        matches!(rustix::net::recv(&self.client, &mut first, RecvFlags::PEEK), Ok((0, _)))
+    /// The client has done something while a server is looked for: what it has sent waits. One that has only closed its
+    /// side may still want to hear what the server says by itself.
+    pub(super) fn client_stirs(&self, flags: EventFlags) -> Step {
+        if flags.contains(EventFlags::ERR) { Err(Cut::ClientReset) } else { Ok(()) }
     }
 
     /// The server of this session is to be left.

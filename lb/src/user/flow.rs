@@ -59,6 +59,8 @@ pub(super) struct Flow {
     pub(super) writable: bool,
     /// The end of the stream has been seen, though perhaps not read up to.
     pub(super) ending: bool,
+    /// The end of the stream has been seen, with no error so far: the source has said all it has to say.
+    pub(super) closed: bool,
     /// An error has been seen, which reading will meet.
     pub(super) broken: bool,
     /// There is, or was, an urgent octet in the stream.
@@ -107,6 +109,19 @@ impl Flow {
     /// Whether it waits for the sink.
     pub(super) fn is_blocked(&self) -> bool {
         !self.writable && (self.holds() || self.readable)
+    }
+
+    /// Whether the source has closed in order, and the sink has not got all of it yet.
+    pub(super) fn owes(&self, to: BorrowedFd<'_>) -> bool {
+        // The end of the stream counts as one.
+        self.closed && (!self.finished || sockets::unsent(to) > 1)
+    }
+
+    /// Goes on without the source, whose octets and whose end are here, up to that end. The next error counts.
+    pub(super) fn outlive_source(&mut self) {
+        self.closed = false;
+        self.readable = !self.ended;
+        self.broken = false;
     }
 
     /// Whether it is a long stream.

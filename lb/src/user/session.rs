@@ -187,7 +187,7 @@ impl Session {
         }
         // What the server has sent before it broke was passed on just now: its reset comes last.
         match (up, down) {
-            (Stop::Source(error), _) | (_, Stop::Sink(error)) => return Err(client_failed(error)),
+            (Stop::Source(error), _) | (_, Stop::Sink(error)) => return self.client_failed(error, core),
             (Stop::Sink(error), _) | (_, Stop::Source(error)) => return self.server_failed(error, core),
             (Stop::Finished, Stop::Finished) => {
                 return Err(if self.down.is_last { Cut::ClientDone } else { Cut::ServerDone });
@@ -213,7 +213,7 @@ impl Session {
         // Reading has not met the error: nothing is left to read, or nothing may be read now.
         let socket = if leg == CLIENT { Some(&self.client) } else { self.server.as_ref() };
         match socket.and_then(|socket| sockets::pending_error(socket.as_fd())) {
-            Some(error) if leg == CLIENT => Err(client_failed(error)),
+            Some(error) if leg == CLIENT => self.client_failed(error, core),
             Some(error) => self.server_failed(error, core),
             None => Ok(()),
         }
@@ -232,7 +232,23 @@ impl Session {
         result.map_err(|_out_of_memory| Cut::Internal)
     }
 
+    fn client_failed(&mut self, error: Errno, core: &mut Core) -> Step {
+        // One that had said all it had to say may be gone: the server gets the rest nevertheless.
+        if self.server.as_ref().is_some_and(|server| self.up.owes(server.as_fd())) {
+            self.down.finished = true;
+            self.up.outlive_source();
+            return self.relay(core);
+        }
+        Err(if sockets::is_reset(error) { Cut::ClientReset } else { Cut::ClientVanished })
+    }
+
     fn server_failed(&mut self, error: Errno, core: &mut Core) -> Step {
+        // Closed long ago, its system has forgotten the connection (FIN-WAIT-2); a slow client gets the rest nevertheless.
+        if self.down.owes(self.client.as_fd()) {
+            self.up.finished = true;
+            self.down.outlive_source();
+            return self.relay(core);
+        }
         if !sockets::is_reset(error) {
             return Err(Cut::ServerVanished);
         }
@@ -348,6 +364,8 @@ impl Session {
             if let Some(server) = &self.server {
                 sockets::reset_on_close(server.as_fd());
             }
+        } else {
+            self.leave_patiently(core);
         }
         let served = &self.served;
         let counters = &served.front.counters;
@@ -369,6 +387,17 @@ impl Session {
         }
         core.shared.give_descriptors(2);
         served.leave(&core.shared);
+    }
+
+    /// What is left of a long stream may take its peer as long as it likes, though nobody looks after it any more.
+    fn leave_patiently(&self, core: &Core) {
+        let server = self.server.as_ref().filter(|_| self.up.is_long());
+        let client = Some(&self.client).filter(|_| self.down.is_long());
+        for socket in client.into_iter().chain(server) {
+            if sockets::unsent(socket.as_fd()) > 0 {
+                core.shared.option(&sockets::be_patient(socket.as_fd(), true));
+            }
+        }
     }
 
     fn report(&self, cut: Cut, now: Micros) -> ConnectionEnd {
@@ -393,13 +422,10 @@ pub(super) fn note(reads: &mut Flow, writes: &mut Flow, flags: EventFlags) {
     let ending = flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
     reads.readable |= ending || flags.contains(EventFlags::IN);
     reads.ending |= ending;
+    reads.closed |= flags.contains(EventFlags::RDHUP) && !flags.contains(EventFlags::ERR);
     reads.broken |= flags.contains(EventFlags::ERR);
     reads.urgent |= flags.contains(EventFlags::PRI);
     writes.writable |= flags.intersects(EventFlags::OUT | EventFlags::HUP | EventFlags::ERR);
-}
-
-fn client_failed(error: Errno) -> Cut {
-    if sockets::is_reset(error) { Cut::ClientReset } else { Cut::ClientVanished }
 }
 
 /// A time in microseconds, as far as they go.

@@ -171,7 +171,7 @@ impl Kept {
         let name = field("FDNAME").unwrap_or("stored").to_owned();
         self.ready |= field("READY") == Some("1");
         if field("FDSTORE") == Some("1") {
-            self.store.extend(descriptors.into_iter().map(|descriptor| (name.clone(), lifted(descriptor))));
+            self.store.extend(descriptors.into_iter().map(|descriptor| (name.clone(), lifted(&descriptor))));
             assert!(self.store.len() <= STORE_MAX, "the store is full: {text}");
         } else if field("FDSTOREREMOVE") == Some("1") {
             self.store.retain(|(other, _)| *other != name);
@@ -181,7 +181,7 @@ impl Kept {
 }
 
 /// The same descriptor under a number that is no place of a handed-over one.
-fn lifted(descriptor: OwnedFd) -> OwnedFd {
+fn lifted(descriptor: &OwnedFd) -> OwnedFd {
     rustix::io::fcntl_dupfd_cloexec(descriptor.as_fd(), LIFTED_FROM).expect("a descriptor")
 }
 

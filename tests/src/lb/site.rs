@@ -6,6 +6,7 @@ use std::time::Duration;
 use faros_lab::{Lab, Namespace};
 use serde_json::Value;
 
+use super::backend::Backend;
 use super::node::Node;
 use crate::{machine_at, site, within};
 
@@ -121,6 +122,19 @@ impl Balanced {
             Node::start(&self.lab, namespace, name)
         };
         self.nodes.iter().zip(&NODES).map(start).collect()
+    }
+
+    /// Answers the checks of [`front`] on the node with this number.
+    pub fn checked(&self, number: usize) -> Backend {
+        Backend::silent(&self.nodes[number], node(number, CHECK_PORT))
+    }
+
+    /// Servers of [`front`] on every node that tell their name, each followed by what answers its checks.
+    pub fn named(&self) -> Vec<Backend> {
+        let each = |number: usize| {
+            [Backend::named(&self.nodes[number], node(number, PORT), NODES[number].0), self.checked(number)]
+        };
+        (0..NODES.len()).flat_map(each).collect()
     }
 
     /// What the balancer says of a front end; the test fails where it knows none of that name.

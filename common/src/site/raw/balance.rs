@@ -24,12 +24,14 @@ table! {
         "plane" plane: optional Plane = "auto";
         /// How long a stopping or draining front end lets connections finish.
         "drain" drain: optional Duration = "30s";
-        /// Connections at a time of every front end that says nothing else, derived ones too.
+        /// Connections at a time of every front end that says nothing else, derived ones too; the kernel plane has no
+        /// such bound.
         "max-connections" max_connections: optional Bounded<1, 1_000_000> = "16384";
         /// Connections at a time of one source address, for every front end that says nothing else, derived ones too;
         /// `0`: no bound.
         "max-per-source" max_per_source: optional Bounded<0, 1_000_000> = "0";
-        /// The algorithm of congestion control of every front end that says nothing else, derived ones too.
+        /// The algorithm of congestion control of every front end that says nothing else, derived ones too; the kernel plane has no
+        /// such bound.
         "congestion-control" congestion_control: optional CongestionControl = "cubic";
         /// Whether each connection's end is an event, with times, octets and who ended it, for every front end that
         /// says nothing else, derived ones too.
@@ -70,7 +72,7 @@ table! {
         /// How long a client may take to its first octet, from 100ms to 1h. Not for protocols in which the server
         /// speaks first.
         "first-byte-timeout" first_byte_timeout: optional Duration = "for ever";
-        /// Connections at a time; beyond it new ones wait in the kernel's queue.
+        /// Connections at a time; beyond it new ones wait in the kernel's queue. The kernel plane has no such bound.
         "max-connections" max_connections: optional Bounded<1, 1_000_000> = "lb.max-connections";
         /// Connections at a time of one source address; beyond it new ones are reset. `0`: no bound.
         "max-per-source" max_per_source: optional Bounded<0, 1_000_000> = "lb.max-per-source";

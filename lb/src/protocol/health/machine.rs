@@ -105,8 +105,9 @@ impl Machine {
         self.checked = Some(now);
         self.due = now.max(self.due + self.delay(now));
         let change = self.settle(Cause::Check, now);
-        if first && change.is_none() {
-            // It stands as it was remembered, but not any more because of that.
+        let still_down = self.condition == Condition::Down && !good;
+        if change.is_none() && (first || still_down) {
+            // It stands as before, but no longer because of what was remembered, or of what was wrong then.
             self.reason = self.reason_for(self.condition, self.condition, Cause::Check, now);
         }
         change

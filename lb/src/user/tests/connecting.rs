@@ -98,8 +98,23 @@ fn a_client_that_leaves_ends_the_search() {
     let rig = Rig::new(Settings { connect: PATIENCE, ..settings() }, &[hole.address]);
     reset(rig.connect());
     rig.wait_for(Cut::ClientReset);
-    drop(rig.connect());
-    rig.wait_for(Cut::ClientDone);
+}
+
+#[test]
+fn a_client_that_only_listens_gets_its_server_also_after_a_search() {
+    let (server, address) = listen();
+    let hole = black_hole();
+    let rig = Rig::new(settings(), &[hole.address, address]);
+    for _ in 0..2 {
+        let mut client = rig.connect();
+        client.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut server = accept(&server);
+        server.write_all(b"greeting").unwrap();
+        drop(server);
+        let mut received = Vec::new();
+        client.read_to_end(&mut received).unwrap();
+        assert_eq!(received, b"greeting");
+    }
 }
 
 #[test]

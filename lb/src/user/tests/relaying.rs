@@ -265,3 +265,43 @@ fn a_long_stream_gets_past_urgent_octets() {
         assert!(more <= 4 && received.starts_with(&stream) && received.ends_with(&stream), "{more}");
     });
 }
+
+/// Sends a stream with its end, and goes as a system does that has forgotten the connection.
+fn send_and_vanish(mut writer: TcpStream, stream: &[u8]) {
+    writer.write_all(stream).unwrap();
+    writer.shutdown(Shutdown::Write).unwrap();
+    let unsent = || crate::platform::unacknowledged_octets(std::os::fd::AsFd::as_fd(&writer)).unwrap();
+    wait_until("all to be taken", || unsent() == 0);
+    // So that the end of the stream is an event of its own.
+    thread::sleep(Duration::from_millis(50));
+    reset(writer);
+    thread::sleep(Duration::from_millis(50));
+}
+
+#[test]
+fn a_slow_client_gets_the_rest_from_a_server_that_is_long_gone() {
+    let (server, address) = listen();
+    let rig = Rig::new(settings(), &[address]);
+    for len in [150_000, 300_000, 450_000] {
+        let (mut client, server) = rig.pair(&server);
+        SockRef::from(&client).set_recv_buffer_size(4096).unwrap();
+        let answer = pattern(len, 6);
+        send_and_vanish(server, &answer);
+        let mut received = Vec::new();
+        client.read_to_end(&mut received).unwrap();
+        assert!(received == answer, "{} of {len}", received.len());
+    }
+}
+
+#[test]
+fn a_slow_server_gets_the_rest_from_a_client_that_is_long_gone() {
+    let (server, address) = listen();
+    SockRef::from(&server).set_recv_buffer_size(4096).unwrap();
+    let rig = Rig::new(settings(), &[address]);
+    let (client, mut server) = rig.pair(&server);
+    let upload = pattern(400_000, 7);
+    send_and_vanish(client, &upload);
+    let mut received = Vec::new();
+    server.read_to_end(&mut received).unwrap();
+    assert!(received == upload, "{} of {}", received.len(), upload.len());
+}

@@ -153,6 +153,17 @@ fn what_a_check_has_confirmed_is_not_called_remembered() {
 }
 
 #[test]
+fn a_server_that_is_down_says_what_is_wrong_now() {
+    let mut bench = Bench::up(plain());
+    let mut tell = |fault| {
+        bench.machine.checked(bad(fault), bench.now);
+        bench.machine.view(bench.now).reason
+    };
+    assert!(tell("connection refused").starts_with("connection refused"));
+    assert!(tell("its certificate has expired").starts_with("its certificate has expired"));
+}
+
+#[test]
 fn what_was_remembered_counts_until_the_first_check() {
     let remembered = |up| Some(Remembered { up: Some(up), mode: Mode::Enabled });
     let mut bench = Bench::new(api(), remembered(true));
