@@ -163,6 +163,10 @@ fn the_kernel_plane_goes_on_without_the_daemon() {
     let mut command = site.nodes[0].command(program("iperf3"));
     command.args(["-s", "-p", &STREAM.to_string()]);
     let _receiver = Process::start(&mut command, site.lab.log_file("iperf3-server")).unwrap();
+    within(Duration::from_secs(10), "iperf3 listens", || {
+        let listening = site.nodes[0].run("ss", ["-Hltn".to_owned(), format!("sport = :{STREAM}")]);
+        !listening.unwrap().is_empty()
+    });
     let mut manager = Manager::new(&site.lab);
     manager.start(&site.lab, &[]);
     site.await_up("stream", &["n1"]);

@@ -171,13 +171,27 @@ impl Kept {
         let name = field("FDNAME").unwrap_or("stored").to_owned();
         self.ready |= field("READY") == Some("1");
         if field("FDSTORE") == Some("1") {
-            self.store.extend(descriptors.into_iter().map(|descriptor| (name.clone(), lifted(&descriptor))));
+            for descriptor in descriptors {
+                // As systemd does it: what is kept already is not kept twice.
+                if !self.store.iter().any(|(_, kept)| is_same(kept, &descriptor)) {
+                    self.store.push((name.clone(), lifted(&descriptor)));
+                }
+            }
             assert!(self.store.len() <= STORE_MAX, "the store is full: {text}");
         } else if field("FDSTOREREMOVE") == Some("1") {
             self.store.retain(|(other, _)| *other != name);
         }
         self.said.push(text.to_owned());
     }
+}
+
+/// Whether two descriptors are of one socket.
+fn is_same(one: &OwnedFd, other: &OwnedFd) -> bool {
+    let inode = |descriptor: &OwnedFd| {
+        let facts = rustix::fs::fstat(descriptor).expect("a descriptor has facts");
+        (facts.st_dev, facts.st_ino)
+    };
+    inode(one) == inode(other)
 }
 
 /// The same descriptor under a number that is no place of a handed-over one.
