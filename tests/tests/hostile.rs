@@ -37,7 +37,11 @@ fn captured(port: u16) -> Vec<Vec<u8>> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures");
     let mut seeds = Vec::new();
     for entry in std::fs::read_dir(directory).unwrap() {
-        let sent = pcap::datagrams(&entry.unwrap().path());
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "pcap") {
+            continue;
+        }
+        let sent = pcap::datagrams(&path);
         seeds.extend(sent.into_iter().filter(|sent| sent.destination.1 == port).map(|sent| sent.payload));
     }
     assert!(!seeds.is_empty());
