@@ -121,11 +121,16 @@ fn an_unready_node_takes_no_new_connections_and_ramps_up_later(plane: &str) {
     cluster[0].set_ready(false);
     let start = clock::now();
     let mut last = Duration::ZERO;
+    let mut cut = 0;
     while start.elapsed() < OUT_MAX + Duration::from_secs(3) {
-        if api(&site.client).expect("every request is served") == "n1" {
-            last = start.elapsed();
+        match api(&site.client) {
+            Some(name) if name == "n1" => last = start.elapsed(),
+            Some(_) => {}
+            None => cut += 1,
         }
     }
+    // Connections of a node that is marked down are closed, and one may have been under way.
+    assert!(cut <= 1, "{cut} requests were not served");
     println!("{plane}: the unready node got its last connection after {last:?}");
     assert!(last < OUT_MAX, "{last:?}");
     assert!(!site.is_up("api", "n1"));
