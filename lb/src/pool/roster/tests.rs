@@ -1,7 +1,6 @@
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
 
-use faros_common::clock;
 
 use super::*;
 
@@ -120,29 +119,5 @@ fn a_source_keeps_its_server_while_others_come_and_go() {
         let after = less.pick(source(number), !number, &[]).unwrap();
         assert!(Arc::ptr_eq(before, after) || Arc::ptr_eq(before, &all[0].server));
         assert!(Arc::ptr_eq(after, roster.pick(source(number), 0, &[&all[0].server]).unwrap()));
-    }
-}
-
-/// `cargo test --release -p faros-lb -- --ignored --nocapture picking_costs`
-#[test]
-#[ignore = "a measurement, not a claim"]
-fn picking_costs() {
-    for servers in [3, 20, 200] {
-        for balance in EVERY {
-            let made = clock::now();
-            let roster = Roster::new(balance, slots(&vec![256; servers]));
-            let made = made.elapsed();
-            let rounds = 1_000_000u64;
-            let begun = clock::now();
-            for round in 0..rounds {
-                std::hint::black_box(roster.pick(
-                    source(round),
-                    round.wrapping_mul(0x9E37_79B9_7F4A_7C15),
-                    &[],
-                ));
-            }
-            let each = begun.elapsed().as_nanos() as u64 / rounds;
-            println!("{servers:4} servers, {balance:?}: {each} ns per pick, made in {made:?}");
-        }
     }
 }
