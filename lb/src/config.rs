@@ -322,6 +322,22 @@ address = "192.168.8.10"
     }
 
     #[test]
+    fn a_check_of_the_port_itself_greets_as_connections_do() {
+        let front = |check: &str| {
+            format!(
+                "[[lb.frontend]]\nname = \"mail\"\nlisten = [\"192.168.8.2:25\"]\nsend-proxy = \"v2\"\n{check}\n\
+                 backend = [{{ name = \"a\", address = \"192.168.8.60:25\" }}]\n"
+            )
+        };
+        let greeting = |check: &str| {
+            let config = Config::of(&site(&front(check))).unwrap();
+            front_of(&config, "mail").probe("192.168.8.60:25".parse().unwrap()).proxy
+        };
+        assert_eq!(greeting(""), Some(crate::pool::ProxyOut::V2));
+        assert_eq!(greeting("check = { kind = \"http\", port = 8025 }"), None);
+    }
+
+    #[test]
     fn without_a_wan_there_is_nobody_to_refuse() {
         let config = Config::of(&site("")).unwrap();
         assert!(front_of(&config, "api").settings.allow.is_empty());

@@ -1,7 +1,6 @@
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
 
-
 use super::*;
 
 fn slots(weights: &[u32]) -> Vec<Slot> {
